@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+use super::*;
+use crate::{
+    model::{Action, Endpoint, Invalid, Locality, Route, Share, State, Tls},
+    store::Entry,
+};
+
+const HOST: &str = "go-sc-a.demo.svc.cluster.local";
+
+/// A catalog with the harness around it: what it asked for, what it said last about each target.
+struct Mesh {
+    catalog: Catalog,
+    subscribed: Vec<String>,
+    said: HashMap<String, Entry>,
+    notes: Vec<String>,
+    now: Time,
+}
+
+impl Mesh {
+    fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut Rules)) -> Self {
+        let naming = Naming { namespace: "demo".into(), cluster_domain: "cluster.local".into(), ..Default::default() };
+        let mut rules = Rules { naming, ..Rules::default() };
+        change(&mut rules);
+        Self { catalog: Catalog::new(rules), subscribed: vec![], said: HashMap::new(), notes: vec![], now: Duration::ZERO }
+    }
+
+    fn watch(&mut self, target: &str) {
+        self.catalog.watch(&Target::parse(target).expect("valid"));
+        self.settle(Changes::default());
+    }
+
+    fn apply(&mut self, effects: Vec<Effect<Resource>>) {
+        let mut changes = Changes::default();
+        for effect in effects {
+            self.catalog.apply(effect, &mut changes);
+        }
+        self.settle(changes);
+    }
+
+    fn settle(&mut self, mut changes: Changes) {
+        self.catalog.settle(self.now, &mut changes);
+        for (kind, name, wanted) in changes.subscriptions {
+            let text = format!("{} {name}", kind.short());
+            if wanted {
+                self.subscribed.push(text);
+            } else {
+                self.subscribed.retain(|known| *known != text);
+            }
+        }
+        for (_, entry) in changes.entries {
+            self.said.insert(entry.target.to_string(), entry);
+        }
+        self.notes.extend(changes.notes.into_iter().map(|(_, text)| text));
+    }
+
+    fn advance(&mut self, by: Duration) {
+        self.now += by;
+        self.catalog.on_tick(self.now);
+        self.settle(Changes::default());
+    }
+
+    fn state(&self, target: &str) -> State {
+        self.said[target].state
+    }
+
+    /// Last octet and weight of every endpoint.
+    fn list(&self, target: &str) -> Vec<(u8, u32)> {
+        self.said[target].list.endpoints().iter().map(|e| (e.ip[3], e.weight)).collect()
+    }
+}
+
+fn name(port: u16, subset: &str, host: &str) -> String {
+    ClusterName { host, port, subset }.to_string()
+}
+
+fn cluster_with_tls(cluster: &str, tls: Tls) -> Effect<Resource> {
+    let value = Cluster { discovery: Discovery::Eds(cluster.into()), tls, locality_weighted: false, lb_policy: "ROUND_ROBIN" };
+    Effect::Update { kind: Kind::Cluster, name: cluster.into(), value: Resource::Cluster(Arc::new(value)) }
+}
+
+fn cluster(name: &str) -> Effect<Resource> {
+    cluster_with_tls(name, Tls::Off)
+}
+
+fn assignment(name: &str, octets: &[u8]) -> Effect<Resource> {
+    let endpoints: Vec<Endpoint> = octets.iter().map(|octet| Endpoint::at(([10, 0, 0, *octet], 80).into())).collect();
+    let value = Assignment { endpoints: endpoints.into(), localities: Arc::new([Locality::default()]), ..Default::default() };
+    Effect::Update { kind: Kind::Endpoints, name: name.into(), value: Resource::Assignment(Arc::new(value)) }
+}
+
+fn routes(name: &str, shares: &[(&str, u32)]) -> Effect<Resource> {
+    let shares: Vec<Share> = shares.iter().map(|(cluster, weight)| Share { cluster: (*cluster).into(), weight: *weight }).collect();
+    let routes =
+        if shares.is_empty() { vec![] } else { vec![Route { unconditional: true, action: Action::Forward(shares.into()) }] };
+    let table = RouteTable { has_host: !routes.is_empty(), routes: routes.into() };
+    Effect::Update { kind: Kind::Routes, name: name.into(), value: Resource::Routes(Arc::new(table)) }
+}
+
+fn gone(kind: Kind, name: &str) -> Effect<Resource> {
+    Effect::Remove { kind, name: name.into(), gone: Gone::Removed }
+}
+
+const ANSWERED: Effect<Resource> = Effect::Answered(Kind::Cluster);
+
+/// `go-sc-a:8080` with subsets v1 and v2, watched and answered: base at .1 and .2.
+fn served(target: &str) -> Mesh {
+    let mut mesh = Mesh::new();
+    mesh.watch(target);
+    let (base, v1, v2) = (name(8080, "", HOST), name(8080, "v1", HOST), name(8080, "v2", HOST));
+    mesh.apply(vec![cluster(&base), cluster(&v1), cluster(&v2), ANSWERED]);
+    mesh.apply(vec![routes(&format!("{HOST}:8080"), &[(&base, 1)])]);
+    mesh.apply(vec![assignment(&base, &[1, 2])]);
+    mesh
+}
+
+#[test]
+fn a_target_is_pending_until_its_chain_is_complete() {
+    let mut mesh = Mesh::new();
+    mesh.watch("go-sc-a");
+    assert_eq!(mesh.state("go-sc-a"), State::Pending);
+    let base = name(8080, "", HOST);
+    mesh.apply(vec![cluster(&base), ANSWERED]);
+    assert_eq!(mesh.subscribed, [format!("RDS {HOST}:8080"), format!("EDS {base}")]);
+    mesh.apply(vec![assignment(&base, &[1])]);
+    assert_eq!(mesh.state("go-sc-a"), State::Pending, "the route is not known yet");
+    mesh.apply(vec![routes(&format!("{HOST}:8080"), &[(&base, 1)])]);
+    assert_eq!((mesh.state("go-sc-a"), mesh.list("go-sc-a")), (State::Ready, vec![(1, 1)]));
+    assert_eq!(&*mesh.said["go-sc-a"].resolved, "go-sc-a.demo.svc.cluster.local:8080");
+}
+
+#[test]
+fn an_unknown_service_is_unknown_and_a_removed_one_is_removed() {
+    let mut mesh = served("go-sc-a");
+    mesh.watch("nobody");
+    assert_eq!(mesh.state("nobody"), State::Unknown);
+    mesh.apply(vec![
+        gone(Kind::Cluster, &name(8080, "", HOST)),
+        gone(Kind::Cluster, &name(8080, "v1", HOST)),
+        gone(Kind::Cluster, &name(8080, "v2", HOST)),
+    ]);
+    assert_eq!((mesh.state("go-sc-a"), mesh.list("go-sc-a")), (State::Removed, vec![]), "the old list is not served");
+    mesh.apply(vec![cluster(&name(8080, "", HOST))]);
+    mesh.apply(vec![assignment(&name(8080, "", HOST), &[7])]);
+    mesh.apply(vec![routes(&format!("{HOST}:8080"), &[])]);
+    assert_eq!((mesh.state("go-sc-a"), mesh.list("go-sc-a")), (State::Ready, vec![(7, 1)]), "it may come back");
+}
+
+#[test]
+fn an_undefined_subset_is_never_widened() {
+    let mut mesh = served("go-sc-a");
+    mesh.watch("go-sc-a/v9");
+    assert_eq!(mesh.state("go-sc-a/v9"), State::Invalid(Invalid::UndefinedSubset));
+    assert!(mesh.list("go-sc-a/v9").is_empty());
+    assert!(mesh.said["go-sc-a/v9"].detail.contains("it has v1, v2"), "{}", mesh.said["go-sc-a/v9"].detail);
+}
+
+#[test]
+fn a_subset_that_goes_takes_its_list_with_it() {
+    let mut mesh = served("go-sc-a/v1");
+    mesh.apply(vec![assignment(&name(8080, "v1", HOST), &[1])]);
+    assert_eq!(mesh.list("go-sc-a/v1"), [(1, 1)]);
+    mesh.apply(vec![gone(Kind::Cluster, &name(8080, "v1", HOST))]);
+    assert_eq!(mesh.state("go-sc-a/v1"), State::Invalid(Invalid::UndefinedSubset));
+    assert!(mesh.list("go-sc-a/v1").is_empty());
+}
+
+#[test]
+fn an_explicit_port_that_does_not_exist_is_invalid_and_names_those_that_do() {
+    let mut mesh = served("go-sc-a");
+    mesh.watch("go-sc-a:9999");
+    assert_eq!(mesh.state("go-sc-a:9999"), State::Invalid(Invalid::NoSuchPort));
+    assert!(mesh.said["go-sc-a:9999"].detail.contains("it has 8080"));
+}
+
+#[test]
+fn two_namespaces_with_one_name_stay_apart() {
+    let mut mesh = Mesh::new();
+    mesh.watch("echo");
+    mesh.watch("echo.prod");
+    let (ours, theirs) = ("echo.demo.svc.cluster.local", "echo.prod.svc.cluster.local");
+    mesh.apply(vec![cluster(&name(80, "", ours)), cluster(&name(80, "", theirs)), ANSWERED]);
+    mesh.apply(vec![
+        routes(&format!("{ours}:80"), &[]),
+        routes(&format!("{theirs}:80"), &[]),
+        assignment(&name(80, "", ours), &[1]),
+        assignment(&name(80, "", theirs), &[2]),
+    ]);
+    assert_eq!(mesh.list("echo"), [(1, 1)]);
+    assert_eq!(mesh.list("echo.prod"), [(2, 1)]);
+}
+
+#[test]
+fn the_route_decides_which_clusters_are_listed_and_how_they_share() {
+    let mut mesh = served("go-sc-a");
+    let (v1, v2) = (name(8080, "v1", HOST), name(8080, "v2", HOST));
+    mesh.apply(vec![routes(&format!("{HOST}:8080"), &[(&v1, 80), (&v2, 20)])]);
+    assert_eq!(mesh.list("go-sc-a"), [(1, 1), (2, 1)], "the old list stands until the new one is complete");
+    mesh.apply(vec![assignment(&v1, &[11, 12, 13])]);
+    assert_eq!(mesh.list("go-sc-a"), [(1, 1), (2, 1)]);
+    mesh.apply(vec![assignment(&v2, &[21])]);
+    assert_eq!(mesh.list("go-sc-a"), [(11, 4), (12, 4), (13, 4), (21, 3)]);
+    assert!(!mesh.subscribed.contains(&format!("EDS {}", name(8080, "", HOST))), "what is no longer used is let go");
+}
+
+#[test]
+fn what_an_old_answer_needs_stays_subscribed_while_it_stands_in() {
+    let mut mesh = served("go-sc-a");
+    let base = name(8080, "", HOST);
+    mesh.apply(vec![routes(&format!("{HOST}:8080"), &[(&name(8080, "v1", HOST), 1)])]);
+    assert!(mesh.subscribed.contains(&format!("EDS {base}")), "{:?}", mesh.subscribed);
+}
+
+#[test]
+fn a_route_to_an_unknown_cluster_stands_in_for_a_while_and_then_is_invalid() {
+    let mut mesh = served("go-sc-a");
+    mesh.apply(vec![routes(&format!("{HOST}:8080"), &[(&name(8080, "v9", HOST), 1)])]);
+    assert_eq!(mesh.list("go-sc-a"), [(1, 1), (2, 1)]);
+    mesh.advance(Duration::from_secs(14));
+    assert_eq!(mesh.state("go-sc-a"), State::Ready);
+    mesh.advance(Duration::from_secs(1));
+    assert_eq!(mesh.state("go-sc-a"), State::Invalid(Invalid::RouteToUnknownCluster));
+    assert!(mesh.list("go-sc-a").is_empty());
+}
+
+#[test]
+fn a_new_target_whose_route_leads_nowhere_is_invalid_at_once() {
+    let mut mesh = Mesh::new();
+    mesh.watch("go-sc-a");
+    mesh.apply(vec![cluster(&name(8080, "", HOST)), ANSWERED]);
+    mesh.apply(vec![routes(&format!("{HOST}:8080"), &[(&name(8080, "v9", HOST), 1)])]);
+    assert_eq!(mesh.state("go-sc-a"), State::Invalid(Invalid::RouteToUnknownCluster));
+}
+
+#[test]
+fn an_empty_share_goes_to_the_others() {
+    let mut mesh = served("go-sc-a");
+    let (v1, v2) = (name(8080, "v1", HOST), name(8080, "v2", HOST));
+    mesh.apply(vec![routes(&format!("{HOST}:8080"), &[(&v1, 50), (&v2, 50)]), assignment(&v1, &[11]), assignment(&v2, &[])]);
+    assert_eq!((mesh.state("go-sc-a"), mesh.list("go-sc-a")), (State::Ready, vec![(11, 1)]));
+}
+
+#[test]
+fn a_demand_for_tls_is_refused_unless_it_is_lifted() {
+    let base = name(8080, "", HOST);
+    let given = |allow: &[&str]| {
+        let mut mesh = Mesh::with(|rules| rules.allow_plaintext = allow.iter().map(|s| (*s).to_owned()).collect());
+        mesh.watch("go-sc-a");
+        mesh.apply(vec![cluster_with_tls(&base, Tls::Required), ANSWERED]);
+        mesh.apply(vec![routes(&format!("{HOST}:8080"), &[]), assignment(&base, &[1])]);
+        mesh.state("go-sc-a")
+    };
+    assert_eq!(given(&[]), State::Invalid(Invalid::TlsRequired));
+    assert_eq!(given(&[HOST]), State::Ready);
+    assert_eq!(given(&["other"]), State::Invalid(Invalid::TlsRequired));
+}
+
+fn two_ports(http: &[u16]) -> Mesh {
+    let mut mesh = Mesh::new();
+    mesh.watch("go-sc-a");
+    let ports = [5432, 9090];
+    mesh.apply(ports.iter().map(|port| cluster(&name(*port, "", HOST))).chain([ANSWERED]).collect());
+    let table = |port: &u16| {
+        let own = name(*port, "", HOST);
+        let shares = [(own.as_str(), 1)];
+        routes(&format!("{HOST}:{port}"), if http.contains(port) { &shares } else { &[] })
+    };
+    mesh.apply(ports.iter().map(table).collect());
+    mesh.apply(ports.iter().map(|port| assignment(&name(*port, "", HOST), &[*port as u8])).collect());
+    mesh
+}
+
+#[test]
+fn without_a_port_the_only_http_port_is_chosen() {
+    assert_eq!(&*two_ports(&[9090]).said["go-sc-a"].resolved, "go-sc-a.demo.svc.cluster.local:9090");
+}
+
+#[test]
+fn without_any_http_port_the_lowest_is_chosen() {
+    assert_eq!(&*two_ports(&[]).said["go-sc-a"].resolved, "go-sc-a.demo.svc.cluster.local:5432");
+}
+
+#[test]
+fn a_port_choice_does_not_wait_for_routes_for_ever() {
+    let mut mesh = Mesh::new();
+    mesh.watch("go-sc-a");
+    mesh.apply(vec![cluster(&name(81, "", HOST)), cluster(&name(80, "", HOST)), ANSWERED]);
+    assert_eq!(mesh.subscribed.len(), 2, "routes of both ports");
+    mesh.advance(Duration::from_secs(1));
+    assert_eq!(mesh.subscribed, [format!("RDS {HOST}:80"), format!("EDS {}", name(80, "", HOST))]);
+}
+
+#[test]
+fn a_cluster_can_be_named_outright() {
+    let mut mesh = Mesh::with(|rules| rules.routes = false);
+    mesh.watch("cluster:Free Form");
+    mesh.apply(vec![ANSWERED]);
+    assert_eq!(mesh.state("cluster:Free Form"), State::Unknown);
+    mesh.apply(vec![cluster("Free Form")]);
+    mesh.apply(vec![assignment("Free Form", &[5])]);
+    assert_eq!(mesh.list("cluster:Free Form"), [(5, 1)]);
+}
+
+#[test]
+fn targets_of_one_service_share_one_subscription_until_the_last_goes() {
+    let mut mesh = served("go-sc-a");
+    mesh.watch("go-sc-a.demo:8080");
+    let before = mesh.subscribed.clone();
+    let mut unwatch = |target: &str| {
+        let mut changes = Changes::default();
+        mesh.catalog.unwatch(&Target::parse(target).expect("valid"), &mut changes);
+        mesh.settle(changes);
+        mesh.subscribed.clone()
+    };
+    assert_eq!(unwatch("go-sc-a"), before);
+    assert!(unwatch("go-sc-a.demo:8080").is_empty());
+    assert!(mesh.catalog.users.is_empty() && mesh.catalog.by_candidate.is_empty(), "nothing is left behind");
+}
+
+#[test]
+fn a_change_looks_only_at_the_targets_it_touches() {
+    let mut mesh = served("go-sc-a");
+    mesh.watch("nobody");
+    let mut changes = Changes::default();
+    mesh.catalog.apply(assignment(&name(8080, "", HOST), &[3]), &mut changes);
+    assert_eq!(mesh.catalog.touched.len(), 1);
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Following one target: host → port → route → clusters → assignments → list.
+
+use std::sync::Arc;
+
+use super::{
+    Catalog, Found, Need,
+    answer::{Answer, Settled, Verdict},
+    watched::Watched,
+};
+use crate::{
+    model::{Cluster, ClusterName, Discovery, Invalid, RouteTable, Share, State, Tls},
+    protocol::{Kind, Time},
+    select::{Part, effective},
+    target::{HostMatch, Service, Subject},
+};
+
+/// Whether a port serves HTTP, as far as its route says.
+enum Port {
+    Chosen(u16),
+    /// Waiting for these routes.
+    Waiting,
+}
+
+impl Catalog {
+    pub(super) fn follow(&self, watched: &mut Watched, now: Time) -> Verdict {
+        let mut needs = Vec::new();
+        let answer = self.follow_into(watched, now, &mut needs);
+        Verdict { needs, answer }
+    }
+
+    fn follow_into(&self, watched: &mut Watched, now: Time, needs: &mut Vec<Need>) -> Answer {
+        let (host, port, subset) = match watched.meant.subject().clone() {
+            Subject::Cluster(name) => return self.follow_cluster(&name, needs),
+            Subject::Service { host, port, subset } => (host, port, subset),
+        };
+        if !self.clusters_answered {
+            return Answer::Waiting;
+        }
+        let invalid = |reason, resolved: &str, detail: String| {
+            Answer::Complete(Settled::without_list(State::Invalid(reason), resolved.into(), detail))
+        };
+        let found = match self.rules.naming.find(&self.directory, &host) {
+            HostMatch::Found(found) => found,
+            HostMatch::None => return Answer::Complete(Settled::without_list(State::Unknown, "".into(), String::new())),
+            HostMatch::Ambiguous(hosts) => {
+                return invalid(Invalid::Ambiguous, "", format!("{host} may be any of {}", hosts.join(", ")));
+            }
+        };
+        let Some((_, service)) = self.directory.get(&found) else { return Answer::Waiting };
+        let port = match port {
+            Some(port) if !service.ports.contains_key(&port) => {
+                let ports: Vec<String> = service.ports.keys().map(u16::to_string).collect();
+                return invalid(Invalid::NoSuchPort, &found, format!("{found} has no port {port}; it has {}", ports.join(", ")));
+            }
+            Some(port) => port,
+            None => match self.choose_port(watched, &found, service, now, needs) {
+                Port::Chosen(port) => port,
+                Port::Waiting => return Answer::Waiting,
+            },
+        };
+        let base = ClusterName { host: &found, port, subset: "" };
+        match &subset {
+            Some(subset) => self.follow_subset(base, subset, service, needs),
+            None => self.follow_route(base, needs),
+        }
+    }
+
+    /// The only port; else the only one with a route for the host; else 80, 8080, the lowest.
+    fn choose_port(&self, watched: &mut Watched, host: &str, service: &Service, now: Time, needs: &mut Vec<Need>) -> Port {
+        if let Some(port) = watched.port.filter(|port| service.ports.contains_key(port)) {
+            return Port::Chosen(port);
+        }
+        let ports: Vec<u16> = service.ports.keys().copied().collect();
+        let chosen = match ports.as_slice() {
+            [only] => *only,
+            several => {
+                let mut http = several.to_vec();
+                if self.rules.routes {
+                    let tables: Vec<_> = several.iter().map(|port| self.routes.get(format!("{host}:{port}").as_str())).collect();
+                    let deadline = *watched.port_deadline.get_or_insert(now + self.rules.port_wait);
+                    if tables.iter().any(Option::is_none) && now < deadline {
+                        needs.extend(several.iter().map(|port| (Kind::Routes, format!("{host}:{port}").into())));
+                        return Port::Waiting;
+                    }
+                    let has_route = |table: &Option<&Option<Arc<RouteTable>>>| matches!(table, Some(Some(table)) if table.has_host);
+                    http = several.iter().zip(&tables).filter(|(_, table)| has_route(table)).map(|(port, _)| *port).collect();
+                }
+                let pool = if http.is_empty() { several } else { &http };
+                [80, 8080].into_iter().find(|port| pool.contains(port)).unwrap_or(pool[0])
+            }
+        };
+        watched.port = Some(chosen);
+        watched.port_deadline = None;
+        Port::Chosen(chosen)
+    }
+
+    fn follow_subset(&self, base: ClusterName<'_>, subset: &str, service: &Service, needs: &mut Vec<Need>) -> Answer {
+        let resolved: Arc<str> = format!("{}:{}/{subset}", base.host, base.port).into();
+        if !service.lists(base.port, subset) {
+            let known: Vec<&str> =
+                service.ports.get(&base.port).into_iter().flatten().map(|s| &**s).filter(|s| !s.is_empty()).collect();
+            let known = if known.is_empty() { "it has none".into() } else { format!("it has {}", known.join(", ")) };
+            let detail = format!("no DestinationRule defines subset {subset} of {}; {known}", base.host);
+            return Answer::Complete(Settled::without_list(State::Invalid(Invalid::UndefinedSubset), resolved, detail));
+        }
+        let cluster = ClusterName { subset, ..base }.to_string();
+        self.follow_shares(&[Share { cluster: cluster.into(), weight: 1 }], resolved, String::new(), needs)
+    }
+
+    fn follow_route(&self, base: ClusterName<'_>, needs: &mut Vec<Need>) -> Answer {
+        let resolved: Arc<str> = format!("{}:{}", base.host, base.port).into();
+        let own = [Share { cluster: base.to_string().into(), weight: 1 }];
+        if !self.rules.routes {
+            return self.follow_shares(&own, resolved, String::new(), needs);
+        }
+        needs.push((Kind::Routes, Arc::clone(&resolved)));
+        // Asked for together with the route: most routes lead to the service's own cluster, so that one answer completes both.
+        let Some(table) = self.routes.get(&resolved) else {
+            self.want_cluster(&own[0].cluster, needs);
+            return Answer::Waiting;
+        };
+        match table.as_ref().filter(|table| table.has_host) {
+            None => self.follow_shares(&own, resolved, String::new(), needs),
+            Some(table) => match table.default_shares() {
+                Some(shares) => self.follow_shares(shares, resolved, String::new(), needs),
+                None => {
+                    let warning = "no route takes every request; the whole service is listed".to_owned();
+                    self.follow_shares(&own, resolved, warning, needs)
+                }
+            },
+        }
+    }
+
+    fn follow_cluster(&self, name: &str, needs: &mut Vec<Need>) -> Answer {
+        let name: Arc<str> = name.into();
+        if self.clusters.contains_key(&name) {
+            return self.follow_shares(&[Share { cluster: Arc::clone(&name), weight: 1 }], name, String::new(), needs);
+        }
+        needs.push((Kind::Cluster, name));
+        if self.clusters_answered {
+            Answer::Complete(Settled::without_list(State::Unknown, "".into(), String::new()))
+        } else {
+            Answer::Waiting
+        }
+    }
+
+    fn follow_shares(&self, shares: &[Share], resolved: Arc<str>, warning: String, needs: &mut Vec<Need>) -> Answer {
+        let mut parts = Vec::with_capacity(shares.len());
+        let (mut waiting, mut missing) = (false, Vec::new());
+        for share in shares {
+            let Some(cluster) = self.want_cluster(&share.cluster, needs) else {
+                missing.push(&*share.cluster);
+                continue;
+            };
+            if let Some(refusal) = self.refuse(&share.cluster, cluster) {
+                return Answer::Complete(Settled::without_list(State::Invalid(refusal.0), resolved, refusal.1));
+            }
+            match self.assignment(cluster) {
+                Found::Yes(assignment) => parts.push((assignment, share.weight, cluster.locality_weighted)),
+                Found::No => {}
+                Found::NotYet => waiting = true,
+            }
+        }
+        if waiting {
+            return Answer::Waiting;
+        }
+        if missing.len() == shares.len() {
+            let detail = format!("the route leads to {}, which the control plane does not list", missing.join(", "));
+            return Answer::Doubtful(Settled::without_list(State::Invalid(Invalid::RouteToUnknownCluster), resolved, detail));
+        }
+        let detail = if missing.is_empty() {
+            warning
+        } else {
+            format!("part of the route leads to {}, which is not listed", missing.join(", "))
+        };
+        let parts: Vec<Part<'_>> = parts
+            .iter()
+            .map(|(assignment, share, locality_weighted)| Part { assignment, share: *share, locality_weighted: *locality_weighted })
+            .collect();
+        let list = Arc::new(effective(&parts));
+        let settled = Settled { resolved, state: State::Ready, detail, partial: !missing.is_empty(), list };
+        if missing.is_empty() { Answer::Complete(settled) } else { Answer::Doubtful(settled) }
+    }
+
+    /// The cluster, with a need for it and for its assignment.
+    fn want_cluster(&self, name: &Arc<str>, needs: &mut Vec<Need>) -> Option<&Arc<Cluster>> {
+        needs.push((Kind::Cluster, Arc::clone(name)));
+        let cluster = self.clusters.get(name)?;
+        if let Discovery::Eds(service) = &cluster.discovery {
+            needs.push((Kind::Endpoints, Arc::clone(service)));
+        }
+        Some(cluster)
+    }
+
+    fn refuse(&self, name: &str, cluster: &Cluster) -> Option<(Invalid, String)> {
+        if let Discovery::None(kind) = &cluster.discovery {
+            return Some((Invalid::NoList, format!("cluster {name} has no endpoint list ({kind})")));
+        }
+        let allowed = || {
+            let parsed = ClusterName::parse(name);
+            self.rules.allow_plaintext.iter().any(|allowed| {
+                allowed == name || parsed.is_some_and(|p| *allowed == p.host || *allowed == format!("{}:{}", p.host, p.port))
+            })
+        };
+        (cluster.tls == Tls::Required && !allowed()).then(|| {
+            let detail = format!(
+                "a DestinationRule demands TLS for {name}, which this client does not originate; allow_plaintext lifts this"
+            );
+            (Invalid::TlsRequired, detail)
+        })
+    }
+}

@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the control plane has told us, and what each watched target makes of it.
+//!
+//! Owns the accepted clusters, assignments and routes, and for every target the chain route → clusters → assignments. A target
+//! is answered when its chain is complete; when a chain changes, the old answer stands until the new one is complete (make before
+//! break). Only targets that a change touches are looked at again. A value: no I/O, time is an argument; subscriptions that a
+//! target needs come back as changes.
+
+mod answer;
+mod chain;
+mod watched;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use hashbrown::HashMap;
+
+use crate::{
+    model::{Assignment, Cluster, ClusterName, Discovery, RouteTable},
+    observe::Level,
+    protocol::{Effect, Gone, Kind, Time},
+    resource::Resource,
+    store::Entry,
+    target::{Directory, Naming, Subject, Target},
+};
+use watched::Watched;
+
+/// How targets are answered.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Name resolution.
+    pub naming: Naming,
+    /// The control plane serves routes by `host:port`.
+    pub routes: bool,
+    /// Hosts (or `host:port`) whose demand for TLS may be ignored.
+    pub allow_plaintext: Vec<String>,
+    /// How long an old answer stands in for an incomplete new one.
+    pub patience: Duration,
+    /// How long a port choice waits for routes.
+    pub port_wait: Duration,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            naming: Naming::default(),
+            routes: true,
+            allow_plaintext: Vec::new(),
+            patience: Duration::from_secs(15),
+            port_wait: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What must happen after changes were applied.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Resources to ask for (`true`) or to let go (`false`), in order.
+    pub subscriptions: Vec<(Kind, Arc<str>, bool)>,
+    /// New content of slots.
+    pub entries: Vec<(usize, Entry)>,
+    /// For the event ring.
+    pub notes: Vec<(Level, String)>,
+}
+
+/// A resource that a target depends on.
+type Need = (Kind, Arc<str>);
+
+/// See the module documentation.
+#[derive(Debug)]
+pub struct Catalog {
+    rules: Rules,
+    clusters: HashMap<Arc<str>, Arc<Cluster>>,
+    clusters_answered: bool,
+    directory: Directory,
+    /// `None`: the server has said, or let us conclude, that there is none.
+    assignments: HashMap<Arc<str>, Option<Arc<Assignment>>>,
+    routes: HashMap<Arc<str>, Option<Arc<RouteTable>>>,
+    targets: Vec<Option<Watched>>,
+    by_target: HashMap<Target, usize>,
+    /// Who depends on a resource.
+    users: HashMap<Need, Vec<usize>>,
+    /// Who may mean a host.
+    by_candidate: HashMap<String, Vec<usize>>,
+    touched: BTreeSet<usize>,
+}
+
+impl Catalog {
+    /// A catalog that knows nothing.
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            clusters: HashMap::new(),
+            clusters_answered: false,
+            directory: Directory::default(),
+            assignments: HashMap::new(),
+            routes: HashMap::new(),
+            targets: Vec::new(),
+            by_target: HashMap::new(),
+            users: HashMap::new(),
+            by_candidate: HashMap::new(),
+            touched: BTreeSet::new(),
+        }
+    }
+
+    /// Watches a target once more; returns its slot.
+    pub fn watch(&mut self, target: &Target) -> usize {
+        if let Some(slot) = self.by_target.get(target) {
+            if let Some(Some(watched)) = self.targets.get_mut(*slot) {
+                watched.watchers += 1;
+            }
+            return *slot;
+        }
+        let meant = self.rules.naming.rewrite(target);
+        let slot = self.targets.iter().position(Option::is_none).unwrap_or(self.targets.len());
+        if slot == self.targets.len() {
+            self.targets.push(None);
+        }
+        for candidate in self.candidates(&meant) {
+            self.by_candidate.entry(candidate).or_default().push(slot);
+        }
+        self.targets[slot] = Some(Watched::new(target, meant));
+        self.by_target.insert(target.clone(), slot);
+        self.touched.insert(slot);
+        slot
+    }
+
+    /// Takes one watch back; returns the slot when it was the last one of its target.
+    pub fn unwatch(&mut self, target: &Target, changes: &mut Changes) -> Option<usize> {
+        let slot = *self.by_target.get(target)?;
+        let watched = self.targets.get_mut(slot)?.as_mut()?;
+        watched.watchers -= 1;
+        if watched.watchers > 0 {
+            return None;
+        }
+        let watched = self.targets[slot].take()?;
+        self.by_target.remove(target);
+        self.touched.remove(&slot);
+        for candidate in self.candidates(&watched.meant) {
+            if let Some(slots) = self.by_candidate.get_mut(&candidate) {
+                slots.retain(|other| *other != slot);
+                if slots.is_empty() {
+                    self.by_candidate.remove(&candidate);
+                }
+            }
+        }
+        for need in watched.needs {
+            self.release(slot, need, changes);
+        }
+        Some(slot)
+    }
+
+    /// Applies what the engine says about a resource. Effects that are not about resources are none of the catalog's business.
+    pub fn apply(&mut self, effect: Effect<Resource>, changes: &mut Changes) {
+        match effect {
+            Effect::Update { kind, name, value } => self.update(kind, name, value),
+            Effect::Remove { kind, name, gone } => self.remove(kind, &name, gone),
+            Effect::Forget { kind, name } => match kind {
+                Kind::Endpoints => drop(self.assignments.remove(&name)),
+                Kind::Routes => drop(self.routes.remove(&name)),
+                Kind::Cluster | Kind::Listener => {}
+            },
+            Effect::Reject { kind, error, .. } => changes.notes.push((Level::Warn, format!("{} rejected: {error}", kind.short()))),
+            Effect::Answered(Kind::Cluster) if !self.clusters_answered => {
+                self.clusters_answered = true;
+                self.touched.extend((0..self.targets.len()).filter(|slot| self.targets[*slot].is_some()));
+            }
+            Effect::Answered(_) | Effect::Send(_) | Effect::Close(_) | Effect::Connect { .. } => {}
+        }
+    }
+
+    /// Looks again at every touched target.
+    pub fn settle(&mut self, now: Time, changes: &mut Changes) {
+        while let Some(slot) = self.touched.pop_first() {
+            self.look(slot, now, changes);
+        }
+    }
+
+    /// Touches the targets whose waiting is over.
+    pub fn on_tick(&mut self, now: Time) {
+        for (slot, watched) in self.targets.iter().enumerate() {
+            if watched.as_ref().and_then(Watched::deadline).is_some_and(|deadline| deadline <= now) {
+                self.touched.insert(slot);
+            }
+        }
+    }
+
+    /// When `on_tick` is due.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.targets.iter().flatten().filter_map(Watched::deadline).min()
+    }
+
+    /// The first CDS answer has arrived.
+    pub fn is_answered(&self) -> bool {
+        self.clusters_answered
+    }
+
+    /// Number of hosts that CDS lists.
+    pub fn hosts(&self) -> usize {
+        self.directory.len()
+    }
+
+    fn candidates(&self, meant: &Target) -> Vec<String> {
+        match meant.subject() {
+            Subject::Service { host, .. } => self.rules.naming.candidates(host),
+            Subject::Cluster(_) => Vec::new(),
+        }
+    }
+
+    fn update(&mut self, kind: Kind, name: Arc<str>, value: Resource) {
+        self.touch_users(kind, &name);
+        match value {
+            Resource::Cluster(cluster) => {
+                if let Some(parsed) = ClusterName::parse(&name)
+                    && self.directory.add(parsed)
+                {
+                    self.touch_host(parsed.host);
+                }
+                self.clusters.insert(name, cluster);
+            }
+            Resource::Assignment(assignment) => drop(self.assignments.insert(name, Some(assignment))),
+            Resource::Routes(table) => drop(self.routes.insert(name, Some(table))),
+            Resource::Opaque(_) => {}
+        }
+    }
+
+    fn remove(&mut self, kind: Kind, name: &Arc<str>, _gone: Gone) {
+        self.touch_users(kind, name);
+        match kind {
+            Kind::Cluster => {
+                self.clusters.remove(name);
+                if let Some(parsed) = ClusterName::parse(name) {
+                    self.directory.remove(parsed);
+                    self.touch_host(parsed.host);
+                }
+            }
+            Kind::Endpoints => drop(self.assignments.insert(Arc::clone(name), None)),
+            Kind::Routes => drop(self.routes.insert(Arc::clone(name), None)),
+            Kind::Listener => {}
+        }
+    }
+
+    fn touch_users(&mut self, kind: Kind, name: &Arc<str>) {
+        if let Some(users) = self.users.get(&(kind, Arc::clone(name))) {
+            self.touched.extend(users);
+        }
+    }
+
+    /// What CDS lists for a host has changed: ports are chosen anew, names resolved anew.
+    fn touch_host(&mut self, host: &str) {
+        let by_label = self.rules.naming.match_first_label;
+        let slots: Vec<usize> =
+            if by_label { (0..self.targets.len()).collect() } else { self.by_candidate.get(host).cloned().unwrap_or_default() };
+        for slot in slots {
+            if let Some(Some(watched)) = self.targets.get_mut(slot) {
+                watched.port = None;
+                self.touched.insert(slot);
+            }
+        }
+    }
+
+    fn look(&mut self, slot: usize, now: Time, changes: &mut Changes) {
+        let Some(mut watched) = self.targets.get_mut(slot).and_then(Option::take) else { return };
+        let verdict = self.follow(&mut watched, now);
+        let wanted: Vec<Need> = verdict.needs;
+        let added: Vec<Need> = wanted.iter().filter(|need| !watched.needs.contains(need)).cloned().collect();
+        let dropped: Vec<Need> = watched.needs.iter().filter(|need| !wanted.contains(need)).cloned().collect();
+        // While an old answer stands in, what it needs stays subscribed: it must not go stale.
+        let keep_old = watched.accept(verdict.answer, now, self.rules.patience, changes, slot);
+        watched.needs = wanted;
+        if keep_old {
+            watched.needs.extend(dropped.iter().cloned());
+        }
+        self.targets[slot] = Some(watched);
+        for need in added {
+            self.require(slot, need, changes);
+        }
+        if !keep_old {
+            for need in dropped {
+                self.release(slot, need, changes);
+            }
+        }
+    }
+
+    fn require(&mut self, slot: usize, need: Need, changes: &mut Changes) {
+        let users = self.users.entry(need.clone()).or_default();
+        if users.is_empty() && need.0 != Kind::Cluster {
+            changes.subscriptions.push((need.0, Arc::clone(&need.1), true));
+        }
+        if !users.contains(&slot) {
+            users.push(slot);
+        }
+    }
+
+    fn release(&mut self, slot: usize, need: Need, changes: &mut Changes) {
+        let Some(users) = self.users.get_mut(&need) else { return };
+        users.retain(|user| *user != slot);
+        if users.is_empty() {
+            self.users.remove(&need);
+            if need.0 != Kind::Cluster {
+                changes.subscriptions.push((need.0, need.1, false));
+            }
+        }
+    }
+
+    fn assignment(&self, cluster: &Cluster) -> Found<Arc<Assignment>> {
+        match &cluster.discovery {
+            Discovery::Inline(assignment) => Found::Yes(Arc::clone(assignment)),
+            Discovery::Eds(service) => match self.assignments.get(service) {
+                Some(Some(assignment)) => Found::Yes(Arc::clone(assignment)),
+                Some(None) => Found::No,
+                None => Found::NotYet,
+            },
+            Discovery::None(_) => Found::No,
+        }
+    }
+}
+
+/// Outcome of looking for a resource.
+enum Found<T> {
+    Yes(T),
+    No,
+    NotYet,
+}
+
+#[cfg(test)]
+#[path = "catalog_test.rs"]
+mod tests;

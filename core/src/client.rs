@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The public handle: open, watch, wait, snapshot, describe, shut down.
+//!
+//! Handles with the same control plane and node share one driver thread and one ADS stream; each has its own watch set and its
+//! own shutdown. The thread ends with the last handle.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+        mpsc::sync_channel,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::{
+    backoff::Backoff,
+    catalog::{Catalog, Rules},
+    config::{Config, Profile},
+    driver::{Command, Driver, Status, Window},
+    error::{Code, Error, Result},
+    observe::Event,
+    protocol::{Engine, Settings, Variant},
+    resource::ResourceDecoder,
+    store::{Snapshot, Store, Wake, Writer},
+    target::Target,
+};
+
+/// One user's view of a control plane.
+#[derive(Debug)]
+pub struct Client {
+    shared: Arc<Shared>,
+    /// How often each target is watched through this handle.
+    watched: Mutex<BTreeMap<String, Target>>,
+    stopped: AtomicBool,
+    process: u32,
+}
+
+/// What all handles of one stream have in common.
+#[derive(Debug)]
+struct Shared {
+    commands: mpsc::UnboundedSender<Command>,
+    store: Arc<Store>,
+    window: Arc<Window>,
+    config: Arc<Config>,
+    opened: Instant,
+}
+
+/// Streams by everything that makes them different.
+static STREAMS: LazyLock<Mutex<HashMap<String, Weak<Shared>>>> = LazyLock::new(Mutex::default);
+
+impl Client {
+    /// Opens a handle. Returns before anything is connected; an unreachable control plane is not an error but a state.
+    ///
+    /// # Errors
+    /// [`Code::System`] when the thread cannot be started.
+    pub fn open(config: Config) -> Result<Self> {
+        let identity = identity(&config);
+        let mut streams = lock(&STREAMS);
+        let shared = match streams.get(&identity).and_then(Weak::upgrade) {
+            Some(shared) => shared,
+            None => {
+                let shared = Arc::new(Shared::start(config)?);
+                streams.retain(|_, shared| shared.strong_count() > 0);
+                streams.insert(identity, Arc::downgrade(&shared));
+                shared
+            }
+        };
+        Ok(Self { shared, watched: Mutex::default(), stopped: AtomicBool::new(false), process: std::process::id() })
+    }
+
+    /// Starts watching a target. Watching it again through the same handle changes nothing.
+    ///
+    /// # Errors
+    /// [`Code::Target`] when the spelling does not follow the grammar.
+    pub fn watch(&self, spelling: &str) -> Result<()> {
+        self.check()?;
+        let target = Target::parse(spelling)?;
+        let mut watched = lock(&self.watched);
+        if watched.contains_key(spelling) {
+            return Ok(());
+        }
+        watched.insert(spelling.into(), target.clone());
+        self.send(Command::Watch { target, spelling: spelling.into() })
+    }
+
+    /// Stops watching a target that was watched under this spelling.
+    ///
+    /// # Errors
+    /// [`Code::Shutdown`] or [`Code::Forked`].
+    pub fn unwatch(&self, spelling: &str) -> Result<()> {
+        self.check()?;
+        match lock(&self.watched).remove(spelling) {
+            Some(target) => self.send(Command::Unwatch { target }),
+            None => Ok(()),
+        }
+    }
+
+    /// The newest snapshot. Lock-free.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.shared.store.snapshot()
+    }
+
+    /// Epoch of the newest snapshot; grows by one with every change. Wait-free.
+    pub fn epoch(&self) -> u64 {
+        self.shared.store.epoch()
+    }
+
+    /// Blocks until the epoch is above `since` or `timeout` has passed (`None`: no limit); returns the epoch.
+    ///
+    /// # Errors
+    /// [`Code::Shutdown`] when this handle is shut down, before or while waiting.
+    pub fn wait(&self, since: u64, timeout: Option<Duration>) -> Result<Wake> {
+        self.check()?;
+        match self.shared.store.wait(since, timeout, || self.stopped.load(Ordering::Acquire)) {
+            Wake::Stopped => Err(shut_down()),
+            woken => Ok(woken),
+        }
+    }
+
+    /// How long there has been no synced stream; `None` while there is one. Lists served meanwhile are the last known good.
+    pub fn stale_for(&self) -> Option<Duration> {
+        let since = lock(&self.shared.window.status).stale_since?;
+        Some(self.shared.opened.elapsed().saturating_sub(since))
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// Events with a number above `since`.
+    pub fn events(&self, since: u64) -> Vec<Event> {
+        lock(&self.shared.window.events).since(since).cloned().collect()
+    }
+
+    /// Everything worth knowing as JSON, for people and for debugging; its shape is not promised.
+    ///
+    /// # Errors
+    /// [`Code::Shutdown`] or [`Code::Forked`].
+    pub fn describe(&self) -> Result<Value> {
+        self.check()?;
+        let (answer, report) = sync_channel(1);
+        self.send(Command::Describe { answer })?;
+        let reports = report.recv_timeout(Duration::from_secs(5)).map_err(|_| shut_down())?;
+        let status: Status = lock(&self.shared.window.status).clone();
+        let types: Vec<Value> = reports
+            .into_iter()
+            .map(|report| {
+                let resources: Vec<Value> = report
+                    .resources
+                    .iter()
+                    .map(|r| {
+                        json!({"name": &*r.name, "state": r.state.name(), "version": &*r.version,
+                            "received_s": r.at.map(|at| at.as_secs_f64()), "error": r.error.as_deref()})
+                    })
+                    .collect();
+                let s = report.status;
+                json!({"type": report.kind.short(), "version": s.version, "resources": s.resources, "held": s.held,
+                    "responses": s.responses, "nacks": s.nacks, "accepted": s.accepted, "identical": s.identical,
+                    "rejected": s.rejected, "error": s.error, "list": resources})
+            })
+            .collect();
+        let events: Vec<String> = self.events(0).iter().map(Event::to_string).collect();
+        Ok(json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "server": self.shared.config.server.to_string(),
+            "node": self.shared.config.node_id,
+            "profile": self.shared.config.profile.name(),
+            "variant": status.variant,
+            "connected": status.connected,
+            "stale_s": self.stale_for().map(|age| age.as_secs_f64()),
+            "streams": status.streams,
+            "failures": status.failures,
+            "last_error": status.last_error,
+            "hosts": status.hosts,
+            "epoch": self.epoch(),
+            "warnings": self.shared.config.warnings,
+            "types": types,
+            "events": events,
+        }))
+    }
+
+    /// Wakes every waiter of this handle and takes its watches back. Other handles go on. Safe from any thread, any number of times.
+    pub fn shutdown(&self) {
+        if self.stopped.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        for (_, target) in std::mem::take(&mut *lock(&self.watched)) {
+            let _ = self.send(Command::Unwatch { target });
+        }
+        self.shared.store.wake_all();
+    }
+
+    /// The process that opened this handle is the one calling.
+    ///
+    /// # Errors
+    /// [`Code::Forked`], [`Code::Shutdown`].
+    pub fn check(&self) -> Result<()> {
+        if self.process != std::process::id() {
+            return Err(Error::new(Code::Forked, "the client was opened before a fork; open one in the child"));
+        }
+        if self.stopped.load(Ordering::Acquire) { Err(shut_down()) } else { Ok(()) }
+    }
+
+    fn send(&self, command: Command) -> Result<()> {
+        self.shared.commands.send(command).map_err(|_| shut_down())
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if self.process == std::process::id() {
+            self.shutdown();
+        }
+    }
+}
+
+impl Shared {
+    fn start(config: Config) -> Result<Self> {
+        let config = Arc::new(config);
+        let store = Arc::new(Store::default());
+        let window = Arc::new(Window::default());
+        let (commands, queue) = mpsc::unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Error::new(Code::System, "the client's event loop cannot be made").because(error))?;
+        let (thread_config, writer, thread_window) = (Arc::clone(&config), Writer::new(Arc::clone(&store)), Arc::clone(&window));
+        thread::Builder::new()
+            .name("proxyless".into())
+            .spawn(move || {
+                runtime.block_on(async {
+                    let engine = Engine::new(settings(&thread_config), ResourceDecoder::new(thread_config.limits));
+                    let catalog = Catalog::new(rules(&thread_config));
+                    Driver::new(thread_config, engine, catalog, writer, thread_window).run(queue).await;
+                });
+                // Dropping the runtime closes the connection.
+                runtime.shutdown_background();
+            })
+            .map_err(|error| Error::new(Code::System, "the client's thread cannot be started").because(error))?;
+        Ok(Self { commands, store, window, config, opened: Instant::now() })
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    // Jitter must differ between processes and needs no secrecy: the standard library's hash seed will do.
+    let seed = RandomState::new().hash_one(&config.node);
+    Settings {
+        variant: Variant::Delta,
+        node: config.node.clone(),
+        resource_timeout: config.resource_timeout,
+        first_response_timeout: config.first_response_timeout,
+        backoff: Backoff::default(),
+        seed,
+    }
+}
+
+fn rules(config: &Config) -> Rules {
+    Rules {
+        naming: config.naming.clone(),
+        routes: config.profile == Profile::Istio,
+        allow_plaintext: config.allow_plaintext.clone(),
+        ..Rules::default()
+    }
+}
+
+/// Everything that makes a stream, or what is read from it, another one.
+fn identity(config: &Config) -> String {
+    let Config { server, profile, node, naming, allow_plaintext, ca_file, server_name, token_file, .. } = config;
+    format!("{server:?} {profile:?} {node:?} {naming:?} {allow_plaintext:?} {ca_file:?} {server_name:?} {token_file:?}")
+}
+
+fn shut_down() -> Error {
+    Error::new(Code::Shutdown, "the client is shut down")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

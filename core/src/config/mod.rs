@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Settings from every source, merged into one validated [`Config`].
+//!
+//! First wins: our JSON document, system properties, `PROXYLESS_*` variables, a gRPC bootstrap, the pod's own environment,
+//! defaults. Each value keeps its origin. The environment is handed in as a map: this module reads files that settings name,
+//! never the process.
+
+mod bootstrap;
+mod node;
+mod pod;
+mod settings;
+mod value;
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use bytes::Bytes;
+
+use crate::{
+    error::{Code, Error, Result},
+    resource::Limits,
+    target::Naming,
+};
+
+pub use settings::{SETTINGS, Setting};
+use value::{Draft, Raw};
+
+/// What kind of control plane is spoken to, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// istiod as a sidecar would ask it: delta, wildcard CDS, EDS and routes by name.
+    Istio,
+    /// The same without Istio's metadata and routes; cluster names are free-form.
+    Envoy,
+}
+
+impl Profile {
+    /// The name used in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Istio => "istio",
+            Profile::Envoy => "envoy",
+        }
+    }
+}
+
+/// Where the control plane is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Server {
+    /// Plaintext HTTP/2, said so explicitly.
+    Plaintext(String),
+    /// TLS, verified.
+    Tls(String),
+    /// A Unix socket, for instance an istio-agent's.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Server::Plaintext(authority) => write!(f, "http://{authority}"),
+            Server::Tls(authority) => write!(f, "https://{authority}"),
+            Server::Unix(path) => write!(f, "unix://{}", path.display()),
+        }
+    }
+}
+
+/// Where settings come from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Our own JSON document; empty for none. Its keys must all be known.
+    pub document: String,
+    /// System properties of the runtime, or none.
+    pub properties: BTreeMap<String, String>,
+    /// The process environment.
+    pub environment: BTreeMap<String, String>,
+    /// Folder under which a pod's files are looked for; empty is the root folder.
+    pub root: PathBuf,
+}
+
+/// A value that is in force, with the place it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The setting's key in our document.
+    pub key: &'static str,
+    /// The value as text; secrets never become values, only the files that hold them.
+    pub value: String,
+    /// For instance `environment PROXYLESS_SERVER`.
+    pub origin: String,
+}
+
+/// Everything the client needs to know, validated.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The control plane.
+    pub server: Server,
+    /// How it is spoken to.
+    pub profile: Profile,
+    /// The encoded node.
+    pub node: Bytes,
+    /// Identity of the node, for messages.
+    pub node_id: String,
+    /// Name resolution.
+    pub naming: Naming,
+    /// Hosts whose demand for TLS may be ignored.
+    pub allow_plaintext: Vec<String>,
+    /// Certificate authorities for `https`; none: those of the operating system.
+    pub ca_file: Option<PathBuf>,
+    /// Name checked in the server's certificate; none: the host of the server.
+    pub server_name: Option<String>,
+    /// Token sent over TLS, read anew for every stream.
+    pub token_file: Option<PathBuf>,
+    /// Sent as `ClusterID`, which istiod needs to know where a token comes from.
+    pub cluster_id: String,
+    /// Bound on connecting.
+    pub connect_timeout: Duration,
+    /// Bound on the first response of a stream.
+    pub first_response_timeout: Duration,
+    /// After which an unanswered name counts as absent.
+    pub resource_timeout: Duration,
+    /// Largest message.
+    pub max_message_bytes: usize,
+    /// Bounds on one resource.
+    pub limits: Limits,
+    /// Every value in force with its origin.
+    pub origins: Vec<Origin>,
+    /// What should be looked at: unknown keys outside of our document.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Merges and validates.
+    ///
+    /// # Errors
+    /// [`Code::Config`] naming the source, the field and the value.
+    pub fn load(sources: &Sources) -> Result<Self> {
+        let mut draft = Draft::default();
+        add_document(&mut draft, &sources.document)?;
+        add_properties(&mut draft, &sources.properties);
+        add_environment(&mut draft, &sources.environment);
+        bootstrap::add(&mut draft, sources)?;
+        pod::add(&mut draft, sources);
+        draft.finish(sources)
+    }
+}
+
+fn add_document(draft: &mut Draft, document: &str) -> Result<()> {
+    if document.trim().is_empty() {
+        return Ok(());
+    }
+    let fail = |what: String| Error::new(Code::Config, format!("configuration document: {what}"));
+    let parsed: serde_json::Value = serde_json::from_str(document).map_err(|error| fail(error.to_string()))?;
+    let serde_json::Value::Object(object) = parsed else { return Err(fail("not a JSON object".into())) };
+    for (key, value) in object {
+        let Some(setting) = Setting::by_key(&key) else {
+            return Err(fail(format!("unknown key {key:?}; known are {}", known_keys())));
+        };
+        draft.offer(setting, Raw::Json(value), format!("document {key}"));
+    }
+    Ok(())
+}
+
+fn known_keys() -> String {
+    SETTINGS.iter().map(|setting| setting.key).collect::<Vec<_>>().join(", ")
+}
+
+fn add_properties(draft: &mut Draft, properties: &BTreeMap<String, String>) {
+    for (name, text) in properties {
+        let Some(rest) = name.strip_prefix("proxyless.") else { continue };
+        match Setting::by_property(rest) {
+            Some(setting) => draft.offer(setting, Raw::Text(text.clone()), format!("property {name}")),
+            None => draft.warn(format!("unknown property {name}")),
+        }
+    }
+}
+
+fn add_environment(draft: &mut Draft, environment: &BTreeMap<String, String>) {
+    for (name, text) in environment {
+        let Some(rest) = name.strip_prefix("PROXYLESS_") else { continue };
+        match Setting::by_variable(rest) {
+            Some(setting) => draft.offer(setting, Raw::Text(text.clone()), format!("environment {name}")),
+            None => draft.warn(format!("unknown environment variable {name}")),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "config_test.rs"]
+mod tests;

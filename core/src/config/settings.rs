@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The one table of settings: names, defaults, meaning.
+
+/// A setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// Key in our JSON document. The property is `proxyless.` plus the key with `-` for `_`; the environment variable
+    /// `PROXYLESS_` plus the key in upper case.
+    pub key: &'static str,
+    /// Value when no source has one; empty: none.
+    pub default: &'static str,
+    /// One line for people.
+    pub help: &'static str,
+}
+
+/// Every setting, in the order in which they are shown.
+pub const SETTINGS: &[Setting] = &[
+    setting("server", "", "control plane: http://host:port, https://host:port or unix:///path"),
+    setting("profile", "istio", "istio, or envoy for any other ADS server"),
+    setting("namespace", "default", "namespace of this process; short names are looked up there first"),
+    setting("cluster_domain", "cluster.local", "domain of the Kubernetes cluster"),
+    setting("search_namespaces", "", "further namespaces for short names, in order: a,b"),
+    setting("targets", "", "explicit names: name=target,name=target"),
+    setting("match_first_label", "false", "take the only host whose first label is the name, as a last resort"),
+    setting("allow_plaintext", "", "hosts or host:port whose demand for TLS is ignored: a,b"),
+    setting("pod_name", "", "name of this process in the node id"),
+    setting("pod_ip", "127.0.0.1", "address of this process in the node id"),
+    setting("service_account", "", "service account in the node metadata"),
+    setting("cluster_id", "Kubernetes", "cluster id in the node metadata and in the ClusterID header"),
+    setting("labels", "", "labels in the node metadata: a=b,c=d"),
+    setting("locality", "", "region/zone/sub_zone of this process"),
+    setting("node_id", "", "node id, instead of the one made from pod, address and namespace"),
+    setting("node_metadata", "", "further node metadata, a JSON object"),
+    setting("ca_file", "", "certificate authorities for https, PEM; else those of the system"),
+    setting("server_name", "", "name to check in the server's certificate, if not the host"),
+    setting("token_file", "", "bearer token sent over TLS, read anew for every stream"),
+    setting("connect_timeout_ms", "5000", "bound on connecting"),
+    setting("first_response_timeout_ms", "30000", "a stream without any response for so long is given up"),
+    setting("resource_timeout_ms", "15000", "a name without an answer for so long counts as absent"),
+    setting("max_message_bytes", "268435456", "largest message from the control plane"),
+    setting("max_endpoints", "250000", "most endpoints in one assignment"),
+];
+
+const fn setting(key: &'static str, default: &'static str, help: &'static str) -> Setting {
+    Setting { key, default, help }
+}
+
+impl Setting {
+    /// The setting with this key.
+    pub fn by_key(key: &str) -> Option<&'static Setting> {
+        SETTINGS.iter().find(|setting| setting.key == key)
+    }
+
+    pub(super) fn by_property(rest: &str) -> Option<&'static Setting> {
+        Self::by_key(&rest.replace('-', "_"))
+    }
+
+    pub(super) fn by_variable(rest: &str) -> Option<&'static Setting> {
+        Self::by_key(&rest.to_lowercase())
+    }
+
+    /// Name as a system property.
+    pub fn property(&self) -> String {
+        format!("proxyless.{}", self.key.replace('_', "-"))
+    }
+
+    /// Name as an environment variable.
+    pub fn variable(&self) -> String {
+        format!("PROXYLESS_{}", self.key.to_uppercase())
+    }
+}

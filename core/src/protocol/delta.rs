@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The delta variant: subscription changes and answers travel in messages of their own.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use prost::Message;
+
+use super::{
+    Decode, DeltaDiscoveryRequest, DeltaDiscoveryResponse, Effect, Engine, Kind, Request, Resource, Status, Time,
+    engine::Absorbed,
+    sotw::INVALID_ARGUMENT,
+    types::{Pending, TypeState},
+};
+
+const WILDCARD: &str = "*";
+
+impl<D: Decode> Engine<D> {
+    pub(super) fn flush_delta(&mut self, kind: Kind, now: Time, out: &mut Vec<Effect<D::Value>>) {
+        let state = &mut self.types[kind.index()];
+        let first = !state.opened;
+        if first && !state.has_interest() {
+            return;
+        }
+        let (subscribe, unsubscribe) = if first { (first_names(state), Vec::new()) } else { changed_names(state) };
+        if !first && subscribe.is_empty() && unsubscribe.is_empty() {
+            return;
+        }
+        let initial_resource_versions = if first { held_versions(state) } else { HashMap::new() };
+        state.opened = true;
+        let node = self.take_node(now);
+        out.push(Effect::Send(Request::Delta(DeltaDiscoveryRequest {
+            node,
+            type_url: kind.type_url().into(),
+            resource_names_subscribe: subscribe,
+            resource_names_unsubscribe: unsubscribe,
+            initial_resource_versions,
+            response_nonce: String::new(),
+            error_detail: None,
+        })));
+        self.arm_timers(kind, now);
+    }
+
+    pub(super) fn on_delta(
+        &mut self,
+        now: Time,
+        message: Bytes,
+        out: &mut Vec<Effect<D::Value>>,
+    ) -> Result<(), prost::DecodeError> {
+        let response = DeltaDiscoveryResponse::decode(message)?;
+        let Some(kind) = Kind::from_type_url(&response.type_url).filter(|kind| self.types[kind.index()].opened) else {
+            return Ok(());
+        };
+        let first_on_stream = !std::mem::replace(&mut self.types[kind.index()].answered_on_stream, true);
+        let mut errors = Vec::new();
+        let mut resent_unchanged = false;
+        for (index, resource) in response.resources.into_iter().enumerate() {
+            match self.on_delta_resource(kind, index, &resource, now, out) {
+                Absorbed::Rejected(error) => errors.push(error),
+                Absorbed::Identical { same_version } => resent_unchanged |= same_version,
+                Absorbed::Accepted | Absorbed::Ignored => {}
+            }
+        }
+        for name in &response.removed_resources {
+            let entry = self.types[kind.index()].entries.get(name.as_str());
+            if entry.is_some_and(|entry| entry.seen == self.responses) {
+                errors.push(format!("{name}: both listed and removed in one response"));
+            } else {
+                self.remove(kind, name, out);
+            }
+        }
+        // A server that repeats what we said to hold ignores our versions, so this is its whole state: what it has lost since the
+        // last stream would otherwise never be reported (istio/istio#41494).
+        if first_on_stream && resent_unchanged && self.types[kind.index()].wildcard && errors.is_empty() {
+            self.remove_unseen(kind, out);
+        }
+        self.answer_delta(kind, response.nonce, &errors, out);
+        out.push(Effect::Answered(kind));
+        Ok(())
+    }
+
+    fn on_delta_resource(
+        &mut self,
+        kind: Kind,
+        index: usize,
+        resource: &Resource,
+        now: Time,
+        out: &mut Vec<Effect<D::Value>>,
+    ) -> Absorbed {
+        let Some(any) = &resource.resource else {
+            return self.on_heartbeat(kind, resource, now);
+        };
+        if any.type_url != kind.type_url() {
+            return Absorbed::Rejected(format!("resource #{index}: type {} in a response of {}", any.type_url, kind.short()));
+        }
+        if resource.name.is_empty() {
+            return Absorbed::Rejected(format!("resource #{index}: its name is empty"));
+        }
+        self.absorb(kind, &resource.name, &resource.version, &any.value, now, out)
+    }
+
+    /// A resource without a body only says that it is still there.
+    fn on_heartbeat(&mut self, kind: Kind, resource: &Resource, now: Time) -> Absorbed {
+        if let Some(entry) = self.types[kind.index()].entries.get_mut(resource.name.as_str())
+            && let Some(held) = entry.held.as_mut().filter(|held| *held.version == *resource.version)
+        {
+            held.at = now;
+        }
+        Absorbed::Ignored
+    }
+
+    fn answer_delta(&mut self, kind: Kind, response_nonce: String, errors: &[String], out: &mut Vec<Effect<D::Value>>) {
+        let status = &mut self.types[kind.index()].status;
+        status.responses += 1;
+        let text = errors.join("; ");
+        let error_detail = (!errors.is_empty()).then(|| {
+            status.nacks += 1;
+            Status { code: INVALID_ARGUMENT, message: text.clone() }
+        });
+        status.error = text;
+        out.push(Effect::Send(Request::Delta(DeltaDiscoveryRequest {
+            type_url: kind.type_url().into(),
+            response_nonce,
+            error_detail,
+            ..Default::default()
+        })));
+    }
+}
+
+fn first_names(state: &mut TypeState) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for (name, entry) in state.entries.iter_mut().filter(|(_, entry)| entry.subscribed) {
+        entry.told = true;
+        names.push(name.0.to_string());
+    }
+    names.sort_unstable();
+    if state.wildcard {
+        names.insert(0, WILDCARD.into());
+    }
+    names
+}
+
+fn held_versions(state: &TypeState) -> HashMap<String, String> {
+    let held = state.entries.iter().filter_map(|(name, entry)| Some((name, entry.held.as_ref()?)));
+    held.map(|(name, held)| (name.0.to_string(), held.version.to_string())).collect()
+}
+
+fn changed_names(state: &mut TypeState) -> (Vec<String>, Vec<String>) {
+    let (mut subscribe, mut unsubscribe) = (Vec::new(), Vec::new());
+    for (name, pending) in &state.pending {
+        let Some(entry) = state.entries.get_mut(&*name.0) else { continue };
+        match pending {
+            Pending::Add => {
+                entry.told = true;
+                subscribe.push(name.0.to_string());
+            }
+            Pending::Drop => {
+                if std::mem::take(&mut entry.told) {
+                    unsubscribe.push(Arc::clone(&name.0).to_string());
+                }
+            }
+        }
+    }
+    subscribe.sort_unstable();
+    unsubscribe.sort_unstable();
+    (subscribe, unsubscribe)
+}

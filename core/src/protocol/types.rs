@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+//! State of one resource type: who is subscribed, what is held, what the server has been told.
+
+use std::{borrow::Borrow, sync::Arc};
+
+use hashbrown::{HashMap, hash_map::EntryRef};
+
+use super::Time;
+
+/// A resource name as a map key that can be looked up by `&str` and created from it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Name(pub(super) Arc<str>);
+
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Name {
+    fn from(name: &str) -> Self {
+        Name(name.into())
+    }
+}
+
+/// The accepted content of a resource.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub(super) hash: u128,
+    pub(super) version: Box<str>,
+    pub(super) at: Time,
+}
+
+/// The last rejected content of a resource, remembered so that an identical resend is not decoded again.
+#[derive(Debug, Clone)]
+pub(super) struct Rejected {
+    pub(super) hash: u128,
+    pub(super) error: Arc<str>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    /// Asked for by name.
+    pub(super) subscribed: bool,
+    /// The server has been told of the name on this stream.
+    pub(super) told: bool,
+    pub(super) held: Option<Held>,
+    pub(super) rejected: Option<Rejected>,
+    /// Known not to exist.
+    pub(super) absent: bool,
+    /// When waiting for it ends.
+    pub(super) deadline: Option<Time>,
+    /// Number of the response that last contained it.
+    pub(super) seen: u64,
+}
+
+impl Entry {
+    pub(super) fn is_unresolved(&self) -> bool {
+        self.held.is_none() && self.rejected.is_none() && !self.absent
+    }
+
+    fn state(&self) -> CacheState {
+        match (&self.held, &self.rejected) {
+            (Some(_), None) => CacheState::Acked,
+            (Some(_), Some(_)) => CacheState::NackedButCached,
+            (None, Some(_)) => CacheState::Nacked,
+            (None, None) if self.absent => CacheState::DoesNotExist,
+            (None, None) => CacheState::Requested,
+        }
+    }
+}
+
+/// State of a resource in the terms of gRFC A78.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CacheState {
+    /// Asked for, not answered.
+    Requested,
+    /// Known not to exist.
+    DoesNotExist,
+    /// In use.
+    Acked,
+    /// Only bad content was ever received.
+    Nacked,
+    /// In use, though newer content was bad.
+    NackedButCached,
+}
+
+impl CacheState {
+    /// The name in gRFC A78.
+    pub fn name(self) -> &'static str {
+        match self {
+            CacheState::Requested => "requested",
+            CacheState::DoesNotExist => "does_not_exist",
+            CacheState::Acked => "acked",
+            CacheState::Nacked => "nacked",
+            CacheState::NackedButCached => "nacked_but_cached",
+        }
+    }
+}
+
+/// One resource, for introspection.
+#[derive(Clone, Debug)]
+pub struct ResourceStatus {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its state.
+    pub state: CacheState,
+    /// Version of the content in use; empty when none is.
+    pub version: Box<str>,
+    /// When the content in use was last received.
+    pub at: Option<Time>,
+    /// The standing error.
+    pub error: Option<Arc<str>>,
+}
+
+/// Counters and position of one type.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TypeStatus {
+    /// Resources known, whatever their state.
+    pub resources: u64,
+    /// Resources held.
+    pub held: u64,
+    /// Last accepted version (state of the world).
+    pub version: String,
+    /// Responses received.
+    pub responses: u64,
+    /// Responses rejected, wholly or in part.
+    pub nacks: u64,
+    /// Resources accepted with new content.
+    pub accepted: u64,
+    /// Resources received again without a change; these are not decoded.
+    pub identical: u64,
+    /// Resources rejected.
+    pub rejected: u64,
+    /// The error of the last NACK; empty after the next ACK.
+    pub error: String,
+}
+
+/// What a subscription change must still tell a delta server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pending {
+    Add,
+    Drop,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct TypeState {
+    pub(super) wildcard: bool,
+    pub(super) entries: HashMap<Name, Entry>,
+    /// Last accepted version (state of the world); survives streams.
+    pub(super) version: String,
+    /// Nonce of the latest response on this stream.
+    pub(super) nonce: String,
+    /// A request of this type was sent on this stream.
+    pub(super) opened: bool,
+    /// Something about the subscription is not yet told.
+    pub(super) changed: bool,
+    pub(super) pending: HashMap<Name, Pending>,
+    /// State of the world: a changed list was told in a request that may have crossed a push and been dropped.
+    pub(super) doubt: bool,
+    pub(super) answered_on_stream: bool,
+    pub(super) status: TypeStatus,
+}
+
+impl TypeState {
+    pub(super) fn entry(&mut self, name: &str) -> &mut Entry {
+        match self.entries.entry_ref(name) {
+            EntryRef::Occupied(entry) => entry.into_mut(),
+            EntryRef::Vacant(entry) => entry.insert(Entry::default()),
+        }
+    }
+
+    pub(super) fn key(&self, name: &str) -> Arc<str> {
+        self.entries.get_key_value(name).map_or_else(|| name.into(), |(key, _)| Arc::clone(&key.0))
+    }
+
+    pub(super) fn wants(&self, name: &str) -> bool {
+        self.wildcard || self.entries.get(name).is_some_and(|entry| entry.subscribed)
+    }
+
+    pub(super) fn has_interest(&self) -> bool {
+        self.wildcard || self.entries.values().any(|entry| entry.subscribed)
+    }
+
+    /// A new stream knows nothing of the old one.
+    pub(super) fn on_new_stream(&mut self) {
+        self.nonce.clear();
+        self.opened = false;
+        self.doubt = false;
+        self.answered_on_stream = false;
+        self.changed = true;
+        self.pending.clear();
+        for entry in self.entries.values_mut() {
+            entry.told = false;
+            entry.deadline = None;
+        }
+    }
+
+    pub(super) fn resources(&self) -> Vec<ResourceStatus> {
+        let mut list: Vec<_> = self
+            .entries
+            .iter()
+            .map(|(name, entry)| ResourceStatus {
+                name: Arc::clone(&name.0),
+                state: entry.state(),
+                version: entry.held.as_ref().map(|held| held.version.clone()).unwrap_or_default(),
+                at: entry.held.as_ref().map(|held| held.at),
+                error: entry.rejected.as_ref().map(|rejected| Arc::clone(&rejected.error)),
+            })
+            .collect();
+        list.sort_by(|a, b| a.name.cmp(&b.name));
+        list
+    }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Cluster: from `envoy-types` to what endpoint lists need.
+
+use std::sync::Arc;
+
+use envoy_types::pb::envoy::config::{
+    cluster::v3::{
+        Cluster as Proto,
+        cluster::{ClusterDiscoveryType, DiscoveryType, LbPolicy, common_lb_config::LocalityConfigSpecifier},
+    },
+    core::v3::config_source::ConfigSourceSpecifier,
+};
+use prost::Message;
+
+use super::AssignmentDecoder;
+use crate::model::{Cluster, Discovery, Tls};
+
+const TLS_SOCKET: &str = "envoy.transport_sockets.tls";
+
+pub(super) fn decode(name: &str, body: &[u8], assignments: &mut AssignmentDecoder) -> Result<Cluster, String> {
+    let proto = Proto::decode(body).map_err(|error| format!("does not decode: {error}"))?;
+    Ok(Cluster {
+        discovery: discovery(name, &proto, assignments)?,
+        tls: tls(&proto),
+        locality_weighted: proto.common_lb_config.as_ref().is_some_and(|config| {
+            matches!(config.locality_config_specifier, Some(LocalityConfigSpecifier::LocalityWeightedLbConfig(_)))
+        }),
+        lb_policy: LbPolicy::try_from(proto.lb_policy).map_or("UNKNOWN", |policy| policy.as_str_name()),
+    })
+}
+
+fn discovery(name: &str, proto: &Proto, assignments: &mut AssignmentDecoder) -> Result<Discovery, String> {
+    let kind = match proto.cluster_discovery_type {
+        Some(ClusterDiscoveryType::Type(kind)) => {
+            DiscoveryType::try_from(kind).map_err(|_| format!("discovery type {kind} is unknown"))?
+        }
+        Some(ClusterDiscoveryType::ClusterType(ref custom)) => return Ok(Discovery::None(custom.name.as_str().into())),
+        None => DiscoveryType::Static,
+    };
+    match kind {
+        DiscoveryType::Eds => {
+            let config = proto.eds_cluster_config.as_ref();
+            let source =
+                config.and_then(|config| config.eds_config.as_ref()).and_then(|source| source.config_source_specifier.as_ref());
+            if !matches!(source, Some(ConfigSourceSpecifier::Ads(_) | ConfigSourceSpecifier::Self_(_))) {
+                return Ok(Discovery::None("EDS from a source other than ADS".into()));
+            }
+            let service = config.map_or("", |config| config.service_name.as_str());
+            if service.is_empty() && name.starts_with("xdstp:") {
+                return Err("an xdstp cluster needs eds_cluster_config.service_name".into());
+            }
+            Ok(Discovery::Eds(if service.is_empty() { name.into() } else { service.into() }))
+        }
+        DiscoveryType::Static | DiscoveryType::StrictDns | DiscoveryType::LogicalDns => {
+            let inline = proto.load_assignment.as_ref().map(Message::encode_to_vec).unwrap_or_default();
+            Ok(Discovery::Inline(Arc::new(assignments.decode_inline(&inline)?)))
+        }
+        DiscoveryType::OriginalDst => Ok(Discovery::None(kind.as_str_name().into())),
+    }
+}
+
+/// A socket of the cluster's own is a demand; sockets chosen per endpoint by `tlsMode` are an offer (auto mTLS).
+fn tls(proto: &Proto) -> Tls {
+    if proto.transport_socket.as_ref().is_some_and(|socket| socket.name == TLS_SOCKET) {
+        return Tls::Required;
+    }
+    let offers =
+        proto.transport_socket_matches.iter().any(|m| m.transport_socket.as_ref().is_some_and(|socket| socket.name == TLS_SOCKET));
+    if offers { Tls::Auto } else { Tls::Off }
+}
+
+#[cfg(test)]
+mod tests {
+    use envoy_types::pb::envoy::config::{
+        cluster::v3::cluster::{EdsClusterConfig, TransportSocketMatch},
+        core::v3::{AggregatedConfigSource, ConfigSource, TransportSocket},
+    };
+
+    use super::*;
+
+    fn eds(service_name: &str) -> Proto {
+        Proto {
+            name: "c".into(),
+            cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds as i32)),
+            eds_cluster_config: Some(EdsClusterConfig {
+                eds_config: Some(ConfigSource {
+                    config_source_specifier: Some(ConfigSourceSpecifier::Ads(AggregatedConfigSource {})),
+                    ..Default::default()
+                }),
+                service_name: service_name.into(),
+            }),
+            ..Default::default()
+        }
+    }
+
+    fn convert(proto: &Proto) -> Result<Cluster, String> {
+        decode(&proto.name, &proto.encode_to_vec(), &mut AssignmentDecoder::default())
+    }
+
+    #[test]
+    fn the_eds_name_defaults_to_the_cluster_name() {
+        assert_eq!(convert(&eds("")).expect("valid").discovery, Discovery::Eds("c".into()));
+        assert_eq!(convert(&eds("s")).expect("valid").discovery, Discovery::Eds("s".into()));
+        let mut xdstp = eds("");
+        xdstp.name = "xdstp://a/envoy.config.cluster.v3.Cluster/c".into();
+        assert!(convert(&xdstp).is_err());
+    }
+
+    #[test]
+    fn a_demand_for_tls_is_told_from_an_offer() {
+        let socket = || Some(TransportSocket { name: TLS_SOCKET.into(), ..Default::default() });
+        let mut required = eds("");
+        required.transport_socket = socket();
+        let mut offered = eds("");
+        offered.transport_socket_matches = vec![TransportSocketMatch { transport_socket: socket(), ..Default::default() }];
+        assert_eq!(convert(&required).expect("valid").tls, Tls::Required);
+        assert_eq!(convert(&offered).expect("valid").tls, Tls::Auto);
+        assert_eq!(convert(&eds("")).expect("valid").tls, Tls::Off);
+    }
+}

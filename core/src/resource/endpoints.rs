@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: Apache-2.0
+//! ClusterLoadAssignment by wire walk into packed endpoints.
+//!
+//! Fields that are not in use are skipped without a look at their UTF-8 or structure: `policy`, `named_endpoints`,
+//! `load_balancer_endpoints`, `leds_cluster_locality_config`, `proximity`, locality metadata, health-check configuration,
+//! typed metadata and every metadata key but `istio` and `envoy.transport_socket_match`.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::{
+    intern::Interner,
+    wire::{Fields, Value, WireError},
+};
+use crate::model::{Assignment, Endpoint, EndpointFlags, Extension, Family, Health, Locality};
+
+/// Bounds on what one resource may hold; exceeding one rejects the resource and names the limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Endpoints in one assignment.
+    pub endpoints_per_assignment: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { endpoints_per_assignment: 250_000 }
+    }
+}
+
+/// The port of Istio's east-west gateways: mutual TLS with SNI routing, of no use to a plaintext caller.
+const GATEWAY_PORT: u16 = 15443;
+const MAX_PRIORITY: u64 = 128;
+
+/// Decodes assignments; keeps interned strings between calls.
+#[derive(Debug, Default)]
+pub struct AssignmentDecoder {
+    limits: Limits,
+    strings: Interner,
+}
+
+impl AssignmentDecoder {
+    /// A decoder with these limits.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, strings: Interner::default() }
+    }
+
+    /// Decodes an EDS resource, in which every address must be an IP literal.
+    pub fn decode(&mut self, body: &[u8]) -> Result<Assignment, String> {
+        self.walk(body, false)
+    }
+
+    /// Decodes the `load_assignment` inside a cluster, in which host names are allowed.
+    pub(super) fn decode_inline(&mut self, body: &[u8]) -> Result<Assignment, String> {
+        self.walk(body, true)
+    }
+
+    fn walk(&mut self, body: &[u8], names_allowed: bool) -> Result<Assignment, String> {
+        let mut walk = Walk {
+            limits: self.limits,
+            strings: &mut self.strings,
+            names_allowed,
+            endpoints: Vec::with_capacity(body.len() / 128),
+            localities: Vec::new(),
+            extensions: Vec::new(),
+            last: RawExtension::default(),
+            unreachable: 0,
+        };
+        walk.assignment(body).map_err(|fault| fault.to_string())?;
+        Ok(Assignment {
+            endpoints: walk.endpoints.into(),
+            localities: walk.localities.into(),
+            extensions: walk.extensions.into(),
+            unreachable: walk.unreachable,
+        })
+    }
+}
+
+/// Why an assignment is rejected.
+enum Fault {
+    Wire(WireError),
+    Invalid(String),
+}
+
+impl From<WireError> for Fault {
+    fn from(error: WireError) -> Self {
+        Fault::Wire(error)
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Fault::Wire(error) => error.fmt(f),
+            Fault::Invalid(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// The shareable part of the endpoint before, still as bytes: most endpoints of a service repeat it.
+#[derive(Default, PartialEq)]
+struct RawExtension<'a> {
+    hostname: &'a str,
+    workload: &'a str,
+    index: u32,
+}
+
+struct Walk<'a, 's> {
+    limits: Limits,
+    strings: &'s mut Interner,
+    names_allowed: bool,
+    endpoints: Vec<Endpoint>,
+    localities: Vec<Locality>,
+    extensions: Vec<Extension>,
+    last: RawExtension<'a>,
+    unreachable: u32,
+}
+
+/// What one `Address` message says.
+enum Address<'a> {
+    Missing,
+    Socket(IpAddr, u16),
+    Name(&'a str, u16),
+    Unreachable,
+}
+
+#[derive(Default)]
+struct Metadata<'a> {
+    workload: &'a str,
+    may_tls: bool,
+}
+
+impl<'a> Walk<'a, '_> {
+    fn assignment(&mut self, body: &'a [u8]) -> Result<(), Fault> {
+        let mut fields = Fields::of(body);
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => {
+                    value.str()?;
+                }
+                2 => self.locality_endpoints(value.bytes()?)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn locality_endpoints(&mut self, body: &'a [u8]) -> Result<(), Fault> {
+        let (mut locality, mut weight, mut priority) = (Locality::default(), 0, 0);
+        let mut fields = Fields::of(body);
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => self.locality(value.bytes()?, &mut locality)?,
+                3 => weight = wrapped_u32(value.bytes()?)?,
+                5 => priority = value.varint()? & u64::from(u32::MAX),
+                _ => {}
+            }
+        }
+        let priority = u8::try_from(priority)
+            .ok()
+            .filter(|p| u64::from(*p) <= MAX_PRIORITY)
+            .ok_or_else(|| Fault::Invalid(format!("priority {priority} is above {MAX_PRIORITY}")))?;
+        locality.weight = weight;
+        let index = u16::try_from(self.localities.len()).map_err(|_| Fault::Invalid("more than 65536 localities".into()))?;
+        self.localities.push(locality);
+        let mut fields = Fields::of(body);
+        while let Some((number, value)) = fields.next()? {
+            if number == 2 {
+                self.endpoint(value.bytes()?, index, priority)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn locality(&mut self, body: &'a [u8], locality: &mut Locality) -> Result<(), Fault> {
+        let mut fields = Fields::of(body);
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => locality.region = self.strings.intern(value.str()?),
+                2 => locality.zone = self.strings.intern(value.str()?),
+                3 => locality.sub_zone = self.strings.intern(value.str()?),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn endpoint(&mut self, body: &'a [u8], locality: u16, priority: u8) -> Result<(), Fault> {
+        let (mut host, mut health, mut weight) = (Host::default(), 0, None);
+        let mut metadata = Metadata::default();
+        let mut fields = Fields::of(body);
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => self.host(value.bytes()?, &mut host)?,
+                2 => health = value.varint()?,
+                3 => read_metadata(value.bytes()?, &mut metadata)?,
+                4 => weight = Some(wrapped_u32(value.bytes()?)?),
+                _ => {}
+            }
+        }
+        if weight == Some(0) {
+            return Err(Fault::Invalid("an endpoint has weight 0".into()));
+        }
+        let (ip, name, port) = match host.address {
+            Address::Socket(ip, port) => (Some(ip), host.hostname, port),
+            Address::Name(name, port) => (None, name, port),
+            Address::Missing => return Err(Fault::Invalid("an endpoint has no address".into())),
+            Address::Unreachable => {
+                self.unreachable += 1;
+                return Ok(());
+            }
+        };
+        if port == GATEWAY_PORT && metadata.may_tls {
+            self.unreachable += 1;
+            return Ok(());
+        }
+        if self.endpoints.len() >= self.limits.endpoints_per_assignment {
+            let limit = self.limits.endpoints_per_assignment;
+            return Err(Fault::Invalid(format!("more than {limit} endpoints (limit endpoints_per_assignment)")));
+        }
+        let mut endpoint = Endpoint {
+            ip: [0; 16],
+            port,
+            family: Family::Name as u8,
+            health: Health::from_wire(health) as u8,
+            priority,
+            flags: if metadata.may_tls { EndpointFlags::MAY_TLS } else { 0 },
+            locality,
+            weight: weight.unwrap_or(1),
+            extension: self.extension(name, metadata.workload, host.additional),
+        };
+        if let Some(ip) = ip {
+            endpoint.set_ip(ip);
+        }
+        self.endpoints.push(endpoint);
+        Ok(())
+    }
+
+    /// Index plus one of the extension with this content; 0 when there is nothing to say.
+    fn extension(&mut self, hostname: &'a str, workload: &'a str, additional: Vec<SocketAddr>) -> u32 {
+        if hostname.is_empty() && workload.is_empty() && additional.is_empty() {
+            return 0;
+        }
+        if additional.is_empty() && self.last.index > 0 && self.last.hostname == hostname && self.last.workload == workload {
+            return self.last.index;
+        }
+        let plain = additional.is_empty();
+        let extension = Extension { hostname: self.strings.intern(hostname), workload: self.strings.intern(workload), additional };
+        // Strings are interned, so equal ones of the recent past are found by a short look back; a miss only costs a repeated entry.
+        const LOOK_BACK: usize = 8;
+        let recent = self.extensions.len().saturating_sub(LOOK_BACK);
+        let index = match self.extensions[recent..].iter().position(|known| *known == extension) {
+            Some(found) => recent + found + 1,
+            None => {
+                self.extensions.push(extension);
+                self.extensions.len()
+            }
+        } as u32;
+        if plain {
+            self.last = RawExtension { hostname, workload, index };
+        }
+        index
+    }
+
+    fn host(&mut self, body: &'a [u8], host: &mut Host<'a>) -> Result<(), Fault> {
+        let mut fields = Fields::of(body);
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => host.address = self.address(value.bytes()?)?,
+                3 => host.hostname = value.str()?,
+                4 => {
+                    let mut inner = Fields::of(value.bytes()?);
+                    while let Some((number, value)) = inner.next()? {
+                        if number == 1
+                            && let Address::Socket(ip, port) = self.address(value.bytes()?)?
+                        {
+                            host.additional.push(SocketAddr::new(ip, port));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn address(&self, body: &'a [u8]) -> Result<Address<'a>, Fault> {
+        let mut found = Address::Missing;
+        let mut fields = Fields::of(body);
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => found = self.socket_address(value.bytes()?)?,
+                // A Unix socket or an internal (HBONE) listener: not an address that a caller of ours can dial.
+                2 | 3 => {
+                    value.bytes()?;
+                    found = Address::Unreachable;
+                }
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    fn socket_address(&self, body: &'a [u8]) -> Result<Address<'a>, Fault> {
+        let (mut text, mut port) = ("", None);
+        let mut fields = Fields::of(body);
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                2 => text = value.str()?,
+                3 => port = Some(value.varint()? & u64::from(u32::MAX)),
+                4 => {
+                    value.str()?;
+                    port = None;
+                }
+                _ => {}
+            }
+        }
+        let port = port.ok_or_else(|| Fault::Invalid(format!("endpoint {text}: no numeric port")))?;
+        let port = u16::try_from(port).map_err(|_| Fault::Invalid(format!("endpoint {text}: port {port} is above 65535")))?;
+        match text.parse() {
+            Ok(ip) => Ok(Address::Socket(ip, port)),
+            Err(_) if self.names_allowed && !text.is_empty() => Ok(Address::Name(text, port)),
+            Err(_) => Err(Fault::Invalid(format!("endpoint address {text:?} is not an IP address"))),
+        }
+    }
+}
+
+struct Host<'a> {
+    address: Address<'a>,
+    hostname: &'a str,
+    additional: Vec<SocketAddr>,
+}
+
+impl Default for Host<'_> {
+    fn default() -> Self {
+        Self { address: Address::Missing, hostname: "", additional: Vec::new() }
+    }
+}
+
+/// `google.protobuf.UInt32Value`.
+fn wrapped_u32(body: &[u8]) -> Result<u32, WireError> {
+    let mut fields = Fields::of(body);
+    let mut found = 0;
+    while let Some((number, value)) = fields.next()? {
+        if number == 1 {
+            // As in prost, a varint that is too large for the type is cut to it.
+            found = (value.varint()? & u64::from(u32::MAX)) as u32;
+        }
+    }
+    Ok(found)
+}
+
+fn read_metadata<'a>(body: &'a [u8], metadata: &mut Metadata<'a>) -> Result<(), WireError> {
+    let mut fields = Fields::of(body);
+    while let Some((number, value)) = fields.next()? {
+        if number != 1 {
+            continue;
+        }
+        match map_entry(value)? {
+            (b"istio", Some(structure)) => metadata.workload = struct_string(structure, b"workload")?,
+            (b"envoy.transport_socket_match", Some(structure)) => {
+                metadata.may_tls = struct_string(structure, b"tlsMode")? == "istio";
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Key and value of a map entry.
+fn map_entry<'a>(value: Value<'a>) -> Result<(&'a [u8], Option<&'a [u8]>), WireError> {
+    let mut fields = Fields::of(value.bytes()?);
+    let (mut key, mut found) = (&b""[..], None);
+    while let Some((number, value)) = fields.next()? {
+        match number {
+            1 => key = value.bytes()?,
+            2 => found = Some(value.bytes()?),
+            _ => {}
+        }
+    }
+    Ok((key, found))
+}
+
+/// The string under `wanted` in a `google.protobuf.Struct`; empty when it is not there or not a string.
+fn struct_string<'a>(structure: &'a [u8], wanted: &[u8]) -> Result<&'a str, WireError> {
+    let mut fields = Fields::of(structure);
+    let mut found = "";
+    while let Some((number, value)) = fields.next()? {
+        if number != 1 {
+            continue;
+        }
+        if let (key, Some(value)) = map_entry(value)?
+            && key == wanted
+        {
+            let mut fields = Fields::of(value);
+            while let Some((number, value)) = fields.next()? {
+                if number == 3 {
+                    found = value.str()?;
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+#[path = "endpoints_test.rs"]
+mod tests;

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Bytes to model: two phases, the name first, then the validated value. Pure: no streams, no state but interned strings.
+//!
+//! EDS, nearly all the bytes of a mesh, is read by a wire walk straight into packed endpoints; everything else is decoded with
+//! `envoy-types`, converted and dropped. Validation is lenient: only what cannot be understood is rejected, because a bridge
+//! that rejects a cluster for a setting it does not use hides its endpoints.
+
+mod cluster;
+mod endpoints;
+mod intern;
+mod routes;
+mod wire;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{
+    model::{Assignment, Cluster, RouteTable},
+    protocol::{Decode, Kind},
+};
+
+pub use endpoints::{AssignmentDecoder, Limits};
+
+/// A decoded resource.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Resource {
+    /// From CDS.
+    Cluster(Arc<Cluster>),
+    /// From EDS.
+    Assignment(Arc<Assignment>),
+    /// From RDS.
+    Routes(Arc<RouteTable>),
+    /// A kind that is passed on as it came.
+    Opaque(Bytes),
+}
+
+/// Decodes every kind of resource this client uses.
+#[derive(Debug, Default)]
+pub struct ResourceDecoder {
+    assignments: AssignmentDecoder,
+}
+
+impl ResourceDecoder {
+    /// A decoder with these limits.
+    pub fn new(limits: Limits) -> Self {
+        Self { assignments: AssignmentDecoder::new(limits) }
+    }
+}
+
+impl Decode for ResourceDecoder {
+    type Value = Resource;
+
+    fn name(&mut self, _kind: Kind, body: &Bytes) -> Result<String, String> {
+        // The name is field 1 of a Cluster, a ClusterLoadAssignment, a Listener and a RouteConfiguration alike.
+        wire::last_string(body, 1).map(str::to_owned).map_err(|error| error.to_string())
+    }
+
+    fn decode(&mut self, kind: Kind, name: &str, body: &Bytes) -> Result<Resource, String> {
+        match kind {
+            Kind::Cluster => cluster::decode(name, body, &mut self.assignments).map(|c| Resource::Cluster(Arc::new(c))),
+            Kind::Endpoints => self.assignments.decode(body).map(|a| Resource::Assignment(Arc::new(a))),
+            Kind::Routes => routes::decode(body).map(|r| Resource::Routes(Arc::new(r))),
+            Kind::Listener => Ok(Resource::Opaque(body.clone())),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+//! An immutable view of every watched target.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::{model::State, select::List};
+
+/// What is known about one target.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The target in canonical form.
+    pub target: Arc<str>,
+    /// What it resolved to, for instance `echo.demo.svc.cluster.local:8080/v1`; empty until it has.
+    pub resolved: Arc<str>,
+    /// Its state.
+    pub state: State,
+    /// For people: why it is invalid, or a warning beside a ready list. Often empty.
+    pub detail: Arc<str>,
+    /// Part of its route leads nowhere; the rest carries the traffic.
+    pub partial: bool,
+    /// The list; empty unless the state is ready.
+    pub list: Arc<List>,
+    /// Epoch at which it last changed.
+    pub changed_at: u64,
+}
+
+impl Entry {
+    /// An entry without an answer.
+    pub fn pending(target: Arc<str>) -> Self {
+        Self {
+            target,
+            resolved: "".into(),
+            state: State::Pending,
+            detail: "".into(),
+            partial: false,
+            list: Arc::default(),
+            changed_at: 0,
+        }
+    }
+
+    /// Everything but `changed_at` is equal.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.state == other.state
+            && self.resolved == other.resolved
+            && self.detail == other.detail
+            && self.partial == other.partial
+            && (Arc::ptr_eq(&self.list, &other.list) || self.list == other.list)
+    }
+}
+
+pub(super) const CHUNK: usize = 64;
+
+/// Neighbouring targets, copied together when one of them changes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Chunk {
+    pub(super) slots: Vec<Option<Arc<Entry>>>,
+    pub(super) changed_at: u64,
+}
+
+/// Every watched target at one epoch. Cheap to hold, never changes.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub(super) epoch: u64,
+    /// Targets were dropped at this epoch; a difference to an older one is not a list of changes.
+    pub(super) shrunk_at: u64,
+    pub(super) index: Arc<HashMap<Arc<str>, usize>>,
+    pub(super) chunks: Vec<Arc<Chunk>>,
+}
+
+impl Snapshot {
+    /// Number of this snapshot; 0 before anything was published.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The entry of a target, by its canonical form or by a spelling that was used to watch it.
+    pub fn get(&self, target: &str) -> Option<&Arc<Entry>> {
+        self.slot(*self.index.get(target)?)
+    }
+
+    /// Every spelling with the entry that it means.
+    pub fn spellings(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Entry>)> {
+        self.index.iter().filter_map(|(spelling, slot)| Some((spelling, self.slot(*slot)?)))
+    }
+
+    /// Every entry once.
+    pub fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.chunks.iter().flat_map(|chunk| chunk.slots.iter().flatten())
+    }
+
+    /// Entries that changed after `since`, or `None` when targets have been dropped after it, so that only the whole tells.
+    pub fn changes(&self, since: u64) -> Option<impl Iterator<Item = &Arc<Entry>>> {
+        let changed = move |chunk: &&Arc<Chunk>| chunk.changed_at > since;
+        let entries = self.chunks.iter().filter(changed).flat_map(|chunk| chunk.slots.iter().flatten());
+        (since >= self.shrunk_at).then(|| entries.filter(move |entry| entry.changed_at > since))
+    }
+
+    fn slot(&self, slot: usize) -> Option<&Arc<Entry>> {
+        self.chunks.get(slot / CHUNK)?.slots.get(slot % CHUNK)?.as_ref()
+    }
+}

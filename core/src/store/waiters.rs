@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The published snapshot and those who wait for the next one.
+
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+
+use super::Snapshot;
+
+/// Why a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// There is a newer snapshot; its epoch.
+    Changed(u64),
+    /// Nothing changed in time; the epoch as it was.
+    TimedOut(u64),
+    /// The caller's own handle was shut down.
+    Stopped,
+}
+
+/// Holds the current snapshot.
+#[derive(Debug, Default)]
+pub struct Store {
+    current: ArcSwap<Snapshot>,
+    epoch: AtomicU64,
+    gate: Mutex<()>,
+    changed: Condvar,
+}
+
+impl Store {
+    /// The newest snapshot. Lock-free.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Epoch of the newest snapshot. Wait-free.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Blocks until the epoch is above `since`, `timeout` has passed (`None`: no limit), or `stopped` says so after a [`Store::wake_all`].
+    pub fn wait(&self, since: u64, timeout: Option<Duration>, stopped: impl Fn() -> bool) -> Wake {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut gate = self.gate();
+        loop {
+            if stopped() {
+                return Wake::Stopped;
+            }
+            let epoch = self.epoch();
+            if epoch > since {
+                return Wake::Changed(epoch);
+            }
+            gate = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                Some(Duration::ZERO) => return Wake::TimedOut(epoch),
+                Some(left) => self.changed.wait_timeout(gate, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.changed.wait(gate).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// Lets every waiter look at its stop condition.
+    pub fn wake_all(&self) {
+        drop(self.gate());
+        self.changed.notify_all();
+    }
+
+    pub(super) fn publish(&self, snapshot: Snapshot) {
+        let epoch = snapshot.epoch();
+        // The snapshot first: whoever sees the epoch finds a snapshot at least as new.
+        self.current.store(Arc::new(snapshot));
+        self.epoch.store(epoch, Ordering::Release);
+        // Passing through the gate makes sure that nobody sits between looking at the epoch and going to sleep.
+        self.wake_all();
+    }
+
+    fn gate(&self) -> MutexGuard<'_, ()> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicBool, Ordering},
+        thread,
+    };
+
+    use super::*;
+    use crate::{
+        model::State,
+        store::{Entry, Writer},
+    };
+
+    fn entry(state: State) -> Entry {
+        Entry { state, ..Entry::pending("t".into()) }
+    }
+
+    #[test]
+    fn one_publication_is_one_step_and_saying_the_same_is_none() {
+        let store = Arc::new(Store::default());
+        let mut writer = Writer::new(Arc::clone(&store));
+        writer.set(0, entry(State::Pending));
+        writer.set(1, entry(State::Unknown));
+        assert!(writer.publish());
+        assert_eq!(store.epoch(), 1);
+        writer.set(0, entry(State::Pending));
+        assert!(!writer.publish());
+        assert_eq!(store.epoch(), 1);
+    }
+
+    #[test]
+    fn an_old_snapshot_does_not_change() {
+        let store = Arc::new(Store::default());
+        let mut writer = Writer::new(Arc::clone(&store));
+        writer.name(&"t".into(), 0);
+        writer.set(0, entry(State::Pending));
+        writer.publish();
+        let old = store.snapshot();
+        writer.set(0, entry(State::Unknown));
+        writer.publish();
+        assert_eq!(old.get("t").expect("named").state, State::Pending);
+        assert_eq!(store.snapshot().get("t").expect("named").state, State::Unknown);
+    }
+
+    #[test]
+    fn changes_are_those_after_an_epoch_and_unknown_after_a_drop() {
+        let store = Arc::new(Store::default());
+        let mut writer = Writer::new(Arc::clone(&store));
+        for slot in 0..130 {
+            writer.set(slot, entry(State::Pending));
+        }
+        writer.publish();
+        writer.set(129, entry(State::Unknown));
+        writer.publish();
+        let snapshot = store.snapshot();
+        assert_eq!(snapshot.changes(1).expect("known").count(), 1);
+        assert_eq!(snapshot.changes(0).expect("known").count(), 130);
+        writer.drop_slot(3);
+        writer.publish();
+        assert!(store.snapshot().changes(2).is_none());
+        assert_eq!(store.snapshot().changes(3).expect("known").count(), 0);
+        assert_eq!(store.snapshot().entries().count(), 129);
+    }
+
+    #[test]
+    fn a_waiter_wakes_on_a_change_on_its_timeout_and_on_its_own_stop() {
+        let store = Arc::new(Store::default());
+        assert_eq!(store.wait(0, Some(Duration::ZERO), || false), Wake::TimedOut(0));
+        let waiter = thread::spawn({
+            let store = Arc::clone(&store);
+            move || store.wait(0, None, || false)
+        });
+        let mut writer = Writer::new(Arc::clone(&store));
+        writer.set(0, entry(State::Pending));
+        writer.publish();
+        assert_eq!(waiter.join().expect("no panic"), Wake::Changed(1));
+        let stop = Arc::new(AtomicBool::new(false));
+        let waiter = thread::spawn({
+            let (store, stop) = (Arc::clone(&store), Arc::clone(&stop));
+            move || store.wait(1, None, || stop.load(Ordering::Acquire))
+        });
+        stop.store(true, Ordering::Release);
+        store.wake_all();
+        assert_eq!(waiter.join().expect("no panic"), Wake::Stopped);
+    }
+}
