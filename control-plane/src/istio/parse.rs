@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Text to [`Mesh`], with errors that name file, document and field.
+
+use std::{fmt, path::Path};
+
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::{
+    mesh::{Mesh, Object, Spec},
+    objects::Metadata,
+};
+
+/// Where a file is wrong, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParseError {
+    /// The file.
+    pub file: String,
+    /// Number of the YAML document, from 1, with kind and name when they could be read.
+    pub document: String,
+    /// Path of the field; empty when the document as a whole is meant.
+    pub field: String,
+    /// What is wrong.
+    pub problem: String,
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: ", self.file, self.document)?;
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.problem)
+    }
+}
+
+impl std::error::Error for ParseError {}
+
+const GROUP: &str = "networking.istio.io/";
+
+/// Reads every document of a file.
+///
+/// # Errors
+/// The first problem found.
+pub fn parse(file: &Path, text: &str) -> Result<Mesh, ParseError> {
+    let mut objects = Vec::new();
+    for (index, document) in serde_yaml_ng::Deserializer::from_str(text).enumerate() {
+        let at = At { file: file.display().to_string(), document: format!("document {}", index + 1) };
+        let value = Value::deserialize(document).map_err(|error| at.fail("", error))?;
+        if !value.is_null() {
+            objects.push(object(at, value)?);
+        }
+    }
+    let mesh = Mesh { objects };
+    mesh.check()?;
+    Ok(mesh)
+}
+
+/// A place in a file.
+#[derive(Debug, Clone)]
+pub(super) struct At {
+    pub(super) file: String,
+    pub(super) document: String,
+}
+
+impl At {
+    pub(super) fn fail(&self, field: impl Into<String>, problem: impl fmt::Display) -> ParseError {
+        ParseError { file: self.file.clone(), document: self.document.clone(), field: field.into(), problem: problem.to_string() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Envelope {
+    api_version: String,
+    kind: String,
+    metadata: Metadata,
+    spec: Value,
+}
+
+fn object(mut at: At, value: Value) -> Result<Object, ParseError> {
+    let envelope: Envelope = typed(&at, "", value)?;
+    at.document = format!("{} ({} {}/{})", at.document, envelope.kind, envelope.metadata.namespace, envelope.metadata.name);
+    let version = envelope.api_version.strip_prefix(GROUP);
+    if !version.is_some_and(|version| ["v1", "v1beta1", "v1alpha3"].contains(&version)) {
+        return Err(at.fail("apiVersion", format!("{:?} is not supported; {GROUP}v1 is", envelope.api_version)));
+    }
+    let spec = match envelope.kind.as_str() {
+        "ServiceEntry" => Spec::ServiceEntry(typed(&at, "spec", envelope.spec)?),
+        "WorkloadEntry" => Spec::WorkloadEntry(typed(&at, "spec", envelope.spec)?),
+        "DestinationRule" => Spec::DestinationRule(typed(&at, "spec", envelope.spec)?),
+        "VirtualService" => Spec::VirtualService(typed(&at, "spec", envelope.spec)?),
+        other => {
+            return Err(at.fail(
+                "kind",
+                format!("{other} is not supported; ServiceEntry, WorkloadEntry, DestinationRule and VirtualService are"),
+            ));
+        }
+    };
+    Ok(Object { at, namespace: envelope.metadata.namespace, spec })
+}
+
+fn typed<T: DeserializeOwned>(at: &At, under: &str, value: Value) -> Result<T, ParseError> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        let field = match (under, path.as_str()) {
+            (under, ".") => under.to_owned(),
+            ("", path) => path.to_owned(),
+            (under, path) => format!("{under}.{path}"),
+        };
+        at.fail(field, error.into_inner())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        parse(Path::new("mesh.yaml"), text).expect_err("must not parse").to_string()
+    }
+
+    const HEAD: &str = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a, namespace: demo}\n";
+
+    #[test]
+    fn errors_name_file_document_and_field() {
+        let second_is_bad =
+            format!("{HEAD}spec: {{hosts: [a], ports: []}}\n---\n{HEAD}spec: {{hosts: [a], ports: [{{number: x, name: http}}]}}\n");
+        let text = error(&second_is_bad);
+        assert!(text.starts_with("mesh.yaml: document 2 (ServiceEntry demo/a): spec.ports[0].number: "), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_supported_is_an_error_and_never_ignored() {
+        for (spec, field) in [
+            ("{hosts: [a], ports: [], exportTo: ['.']}", "exportTo"),
+            ("{hosts: [a], ports: [], resolution: DNS_ROUND_ROBIN}", "spec.resolution"),
+            ("{hosts: [a], ports: [], endpoints: [{address: 10.0.0.1, network: n}]}", "network"),
+        ] {
+            let text = error(&format!("{HEAD}spec: {spec}\n"));
+            assert!(text.contains(field), "{text}");
+        }
+        assert!(error("apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {}\n").contains("apiVersion"));
+        assert!(error(&HEAD.replace("ServiceEntry", "Gateway")).contains("spec"));
+        let gateway = format!("{}spec: {{}}\n", HEAD.replace("ServiceEntry", "Gateway"));
+        assert!(error(&gateway).contains("Gateway is not supported"));
+    }
+
+    #[test]
+    fn text_that_is_not_yaml_is_an_error_with_a_line() {
+        assert!(error("a: [1\nb: 2\n").contains("line"));
+    }
+
+    #[test]
+    fn empty_documents_are_fine() {
+        assert!(parse(Path::new("m"), "---\n---\n# nothing\n").is_ok());
+    }
+}

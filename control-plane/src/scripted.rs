@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A server whose every stream is played by the test: it reads requests and writes responses, nothing happens by itself.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use envoy_types::pb::envoy::service::discovery::v3::{
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
+};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle, time::timeout};
+use tonic::{
+    Status, Streaming,
+    transport::{Server as Grpc, server::TcpIncoming},
+};
+
+use crate::service::{Handler, service};
+
+/// How long a test waits for something that must happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A listening scripted server.
+#[derive(Debug)]
+pub struct Script {
+    address: SocketAddr,
+    streams: mpsc::UnboundedReceiver<DeltaStream>,
+    task: JoinHandle<()>,
+}
+
+/// One delta stream, both ends in the test's hands. Dropping it ends the stream in order.
+#[derive(Debug)]
+pub struct DeltaStream {
+    requests: Streaming<DeltaDiscoveryRequest>,
+    responses: mpsc::UnboundedSender<Result<DeltaDiscoveryResponse, Status>>,
+}
+
+impl Script {
+    /// Listens on a free loopback port.
+    ///
+    /// # Errors
+    /// When nothing can be bound.
+    pub async fn start() -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let (opened, streams) = mpsc::unbounded_channel();
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let task = tokio::spawn(async move {
+            let _ = Grpc::builder().add_service(service(Arc::new(Scripted { opened }))).serve_with_incoming(incoming).await;
+        });
+        Ok(Self { address, streams, task })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The next stream that a client opens.
+    ///
+    /// # Panics
+    /// When none comes in time: the test has failed.
+    pub async fn accept(&mut self) -> DeltaStream {
+        timeout(PATIENCE, self.streams.recv()).await.expect("a client opens a stream in time").expect("the server runs")
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl DeltaStream {
+    /// The next request.
+    ///
+    /// # Panics
+    /// When none comes in time, or the stream ends.
+    pub async fn request(&mut self) -> DeltaDiscoveryRequest {
+        let message = timeout(PATIENCE, self.requests.message()).await.expect("the client sends a request in time");
+        message.expect("the stream is sound").expect("the client does not end the stream")
+    }
+
+    /// Writes a response.
+    pub fn respond(&self, response: DeltaDiscoveryResponse) {
+        let _ = self.responses.send(Ok(response));
+    }
+
+    /// Ends the stream with a status.
+    pub fn fail(self, status: Status) {
+        let _ = self.responses.send(Err(status));
+    }
+}
+
+struct Scripted {
+    opened: mpsc::UnboundedSender<DeltaStream>,
+}
+
+impl Handler for Scripted {
+    fn sotw(&self, _: Streaming<DiscoveryRequest>, responses: mpsc::UnboundedSender<Result<DiscoveryResponse, Status>>) {
+        let _ = responses.send(Err(Status::unimplemented("the script plays delta streams")));
+    }
+
+    fn delta(
+        &self,
+        requests: Streaming<DeltaDiscoveryRequest>,
+        responses: mpsc::UnboundedSender<Result<DeltaDiscoveryResponse, Status>>,
+    ) -> Result<(), Status> {
+        self.opened.send(DeltaStream { requests, responses }).map_err(|_| Status::unavailable("the script is over"))
+    }
+}

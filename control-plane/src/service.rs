@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//! gRPC plumbing: accept a connection, hand each ADS stream's two directions to a handler.
+
+use std::{pin::Pin, sync::Arc};
+
+use envoy_types::pb::envoy::service::discovery::v3::{
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
+    aggregated_discovery_service_server::{AggregatedDiscoveryService, AggregatedDiscoveryServiceServer},
+};
+use tokio::sync::mpsc;
+use tokio_stream::{Stream, wrappers::UnboundedReceiverStream};
+use tonic::{Request, Response, Status, Streaming};
+
+/// Takes care of streams as they open.
+pub(crate) trait Handler: Send + Sync + 'static {
+    /// A state-of-the-world stream opened.
+    fn sotw(&self, requests: Streaming<DiscoveryRequest>, responses: mpsc::UnboundedSender<Result<DiscoveryResponse, Status>>);
+
+    /// A delta stream opened; an error refuses it.
+    fn delta(
+        &self,
+        requests: Streaming<DeltaDiscoveryRequest>,
+        responses: mpsc::UnboundedSender<Result<DeltaDiscoveryResponse, Status>>,
+    ) -> Result<(), Status>;
+}
+
+/// Largest request that is read; a client with many names sends long ones.
+const MAX_REQUEST: usize = 64 << 20;
+
+pub(crate) fn service<H: Handler>(handler: Arc<H>) -> AggregatedDiscoveryServiceServer<Ads<H>> {
+    AggregatedDiscoveryServiceServer::new(Ads(handler)).max_decoding_message_size(MAX_REQUEST)
+}
+
+pub(crate) struct Ads<H>(Arc<H>);
+
+#[tonic::async_trait]
+impl<H: Handler> AggregatedDiscoveryService for Ads<H> {
+    type StreamAggregatedResourcesStream = Pin<Box<dyn Stream<Item = Result<DiscoveryResponse, Status>> + Send>>;
+    type DeltaAggregatedResourcesStream = Pin<Box<dyn Stream<Item = Result<DeltaDiscoveryResponse, Status>> + Send>>;
+
+    async fn stream_aggregated_resources(
+        &self,
+        request: Request<Streaming<DiscoveryRequest>>,
+    ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
+        let (responses, queue) = mpsc::unbounded_channel();
+        self.0.sotw(request.into_inner(), responses);
+        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(queue))))
+    }
+
+    async fn delta_aggregated_resources(
+        &self,
+        request: Request<Streaming<DeltaDiscoveryRequest>>,
+    ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
+        let (responses, queue) = mpsc::unbounded_channel();
+        self.0.delta(request.into_inner(), responses)?;
+        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(queue))))
+    }
+}
