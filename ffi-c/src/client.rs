@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The client family.
+
+use std::time::Duration;
+
+use proxyless_core::{
+    Client,
+    config::{Config, Sources},
+    store::Wake,
+};
+
+use crate::{
+    guard::{Refusal, borrow, out, run, text},
+    snapshot::pxl_snapshot,
+    status::{PXL_SHUTDOWN, PXL_TIMEOUT, pxl_status},
+    types::{pxl_buf, pxl_error, pxl_str},
+};
+
+/// A handle to a control plane. Handles opened with equal settings share one stream.
+#[derive(Debug)]
+pub struct pxl_client {
+    inner: Client,
+}
+
+/// Opens a client. Returns before anything is connected: an unreachable control plane is not an error.
+///
+/// `options_json` is a JSON object (or empty); its keys are those that `proxyless config` lists, unknown ones are an error.
+/// Settings that it lacks come from the environment.
+///
+/// Ownership: `*out` is the caller's until `pxl_client_free`.
+/// Errors: `PXL_ERR_CONFIG`, `PXL_ERR_SYSTEM`.
+///
+/// # Safety
+/// The text is readable; `out` and `err` are NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pxl_client_open(
+    options_json: pxl_str,
+    out_client: *mut *mut pxl_client,
+    err: *mut pxl_error,
+) -> pxl_status {
+    // SAFETY: the pointers are as this function demands.
+    unsafe {
+        run(err, || {
+            let place = out(out_client, "out_client")?;
+            let sources = Sources {
+                document: text(options_json, "options_json")?.to_owned(),
+                environment: std::env::vars_os()
+                    .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                    .collect(),
+                ..Sources::default()
+            };
+            let client = Client::open(Config::load(&sources)?)?;
+            *place = Box::into_raw(Box::new(pxl_client { inner: client }));
+            Ok(())
+        })
+    }
+}
+
+/// Watches a target: `host[:port][/subset]` or `cluster:<name>`. Watching it again changes nothing.
+///
+/// Errors: `PXL_ERR_TARGET`, `PXL_SHUTDOWN`.
+///
+/// # Safety
+/// `client` is NULL or open; the text is readable; `err` is NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pxl_client_watch(client: *const pxl_client, target: pxl_str, err: *mut pxl_error) -> pxl_status {
+    // SAFETY: the pointers are as this function demands.
+    unsafe { run(err, || Ok(borrow(client, "client")?.inner.watch(text(target, "target")?)?)) }
+}
+
+/// Stops watching a target, by the spelling that was watched.
+///
+/// # Safety
+/// As `pxl_client_watch`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pxl_client_unwatch(client: *const pxl_client, target: pxl_str, err: *mut pxl_error) -> pxl_status {
+    // SAFETY: the pointers are as this function demands.
+    unsafe { run(err, || Ok(borrow(client, "client")?.inner.unwatch(text(target, "target")?)?)) }
+}
+
+/// The epoch of the newest snapshot: 0 before anything is known, one more with every change. Wait-free. 0 for NULL.
+///
+/// # Safety
+/// `client` is NULL or open.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pxl_client_epoch(client: *const pxl_client) -> u64 {
+    // SAFETY: NULL or open, by this function's contract.
+    unsafe { client.as_ref() }.map_or(0, |client| client.inner.epoch())
+}
+
+/// Blocks until the epoch is above `since` or `timeout_ms` have passed (negative: no limit).
+///
+/// Errors: `PXL_TIMEOUT` (the epoch is written all the same), `PXL_SHUTDOWN`.
+///
+/// # Safety
+/// `client` is NULL or open; `out_epoch` and `err` are NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pxl_client_wait(
+    client: *const pxl_client,
+    since: u64,
+    timeout_ms: i64,
+    out_epoch: *mut u64,
+    err: *mut pxl_error,
+) -> pxl_status {
+    // SAFETY: the pointers are as this function demands.
+    unsafe {
+        run(err, || {
+            let place = out(out_epoch, "out_epoch")?;
+            let timeout = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
+            match borrow(client, "client")?.inner.wait(since, timeout)? {
+                Wake::Changed(epoch) => *place = epoch,
+                Wake::TimedOut(epoch) => {
+                    *place = epoch;
+                    return Err(Refusal::new(PXL_TIMEOUT, "nothing changed in time"));
+                }
+                Wake::Stopped => return Err(Refusal::new(PXL_SHUTDOWN, "the client is shut down")),
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Takes the newest snapshot. Lock-free.
+///
+/// Ownership: `*out` is the caller's until `pxl_snapshot_free`; it may outlive the client.
+///
+/// # Safety
+/// `client` is NULL or open; `out_snapshot` and `err` are NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pxl_client_snapshot(
+    client: *const pxl_client,
+    out_snapshot: *mut *mut pxl_snapshot,
+    err: *mut pxl_error,
+) -> pxl_status {
+    // SAFETY: the pointers are as this function demands.
+    unsafe {
+        run(err, || {
+            let place = out(out_snapshot, "out_snapshot")?;
+            *place = pxl_snapshot::owned(borrow(client, "client")?.inner.snapshot());
+            Ok(())
+        })
+    }
+}
+
+/// For how many milliseconds there has been no stream in sync; -1 while there is one (or for NULL). Lists served meanwhile are
+/// the last known good.
+///
+/// # Safety
+/// `client` is NULL or open.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pxl_client_stale_ms(client: *const pxl_client) -> i64 {
+    // SAFETY: NULL or open, by this function's contract.
+    let age = unsafe { client.as_ref() }.and_then(|client| client.inner.stale_for());
+    age.map_or(-1, |age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Everything worth knowing, as JSON, for people and for debugging; its shape is not promised.
+///
+/// Ownership: `*out` is the caller's until `pxl_buf_free`.
+///
+/// # Safety
+/// `client` is NULL or open; `out_json` and `err` are NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pxl_client_describe(client: *const pxl_client, out_json: *mut pxl_buf, err: *mut pxl_error) -> pxl_status {
+    // SAFETY: the pointers are as this function demands.
+    unsafe {
+        run(err, || {
+            let place = out(out_json, "out_json")?;
+            *place = pxl_buf::of(borrow(client, "client")?.inner.describe()?.to_string());
+            Ok(())
+        })
+    }
+}
+
+/// Wakes every waiter of this client with `PXL_SHUTDOWN` and takes its watches back. Safe beside any other call but `free`; any
+/// number of times; NULL is fine.
+///
+/// # Safety
+/// `client` is NULL or open.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pxl_client_shutdown(client: *const pxl_client) {
+    // SAFETY: NULL or open, by this function's contract.
+    if let Some(client) = unsafe { client.as_ref() } {
+        client.inner.shutdown();
+    }
+}
+
+/// Frees a client. No other call on it may be in flight; NULL is fine. Snapshots live on.
+///
+/// # Safety
+/// `client` is NULL, or open and not used by anyone else.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pxl_client_free(client: *mut pxl_client) {
+    if !client.is_null() {
+        // SAFETY: made by `pxl_client_open` and given back once, by this function's contract.
+        drop(unsafe { Box::from_raw(client) });
+    }
+}
