@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.proxyless.agent;
+
+import io.proxyless.agent.api.Lists;
+import io.proxyless.agent.api.View;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.Consumer;
+
+/**
+ * The published lists. Reading is a volatile read and a map look-up: no native call, no lock, no allocation. A service is watched
+ * when its name is first seen.
+ */
+final class ServiceTable implements Lists {
+  /** The bound on every wait. */
+  static final long WAIT_MILLIS = 1000;
+
+  private final AgentLog log;
+  private final Consumer<String> watch;
+  private volatile Map<String, View> views = new HashMap<>();
+  private volatile boolean answered;
+  private volatile boolean failed;
+
+  /** Guarded by this: when waiting for the first answer of all ends, and who has had its own wait. */
+  private long firstAnswerDeadline;
+
+  private final Set<String> waited = new HashSet<>();
+
+  ServiceTable(AgentLog log, Consumer<String> watch) {
+    this.log = log;
+    this.watch = watch;
+  }
+
+  @Override
+  public View view(String service) {
+    View known = views.get(service);
+    return known != null ? known : firstSight(service);
+  }
+
+  @Override
+  public View await(String service) {
+    View view = view(service);
+    if (view.state != View.State.PENDING || failed || !Threads.mayBlock(Thread.currentThread())) {
+      return view;
+    }
+    try {
+      return awaitAnswer(service);
+    } catch (InterruptedException interrupted) {
+      Thread.currentThread().interrupt();
+      return view(service);
+    }
+  }
+
+  /** One budget per process until the first answer of all; after that one wait per service. */
+  private synchronized View awaitAnswer(String service) throws InterruptedException {
+    long now = System.nanoTime();
+    long deadline = now + WAIT_MILLIS * 1_000_000;
+    if (!answered) {
+      if (firstAnswerDeadline == 0) {
+        firstAnswerDeadline = deadline;
+      }
+      deadline = firstAnswerDeadline;
+    } else if (!waited.add(service)) {
+      return view(service);
+    }
+    View view = view(service);
+    for (long left = deadline - now; view.state == View.State.PENDING && !failed && left > 0; left = deadline - System.nanoTime()) {
+      wait(Math.max(1, left / 1_000_000));
+      view = view(service);
+    }
+    return view;
+  }
+
+  /** Takes in what a snapshot says; returns the services that have changed. */
+  synchronized Set<String> accept(FlatReader flat) {
+    Map<String, View> fresh = flat.views();
+    Map<String, View> next = new HashMap<>(views);
+    next.putAll(fresh);
+    views = next;
+    for (View view : fresh.values()) {
+      answered |= view.state != View.State.PENDING;
+    }
+    notifyAll();
+    return fresh.keySet();
+  }
+
+  /** The natives have failed: from now on every service is as good as unknown. */
+  synchronized void fail() {
+    failed = true;
+    views = new HashMap<>();
+    notifyAll();
+  }
+
+  private synchronized View firstSight(String service) {
+    View known = views.get(service);
+    if (known != null) {
+      return known;
+    }
+    View pending = View.pending(service);
+    Map<String, View> next = new HashMap<>(views);
+    next.put(service, pending);
+    views = next;
+    if (!failed) {
+      try {
+        watch.accept(service);
+      } catch (RuntimeException refused) {
+        log.debug(service + " cannot be watched: " + refused.getMessage());
+      }
+    }
+    return pending;
+  }
+
+  @Override
+  public void used(View view) {
+    log.once(
+        "used " + view.name,
+        view.name + " -> " + view.resolved + ": " + view.endpoints.length + (view.endpoints.length == 1 ? " endpoint" : " endpoints"));
+  }
+
+  @Override
+  public void say(String key, String text) {
+    log.once(key, text);
+  }
+
+  @Override
+  public void debug(String text) {
+    log.debug(text);
+  }
+}
