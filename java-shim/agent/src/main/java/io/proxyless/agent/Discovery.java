@@ -32,10 +32,7 @@ final class Discovery {
   }
 
   void start() {
-    Thread thread = new Thread(this::run, "proxyless-discovery");
-    thread.setDaemon(true);
-    thread.setContextClassLoader(null);
-    thread.start();
+    new Threads.Follower(this::run).start();
   }
 
   private void run() {

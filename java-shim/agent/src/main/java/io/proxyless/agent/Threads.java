@@ -1,8 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.proxyless.agent;
 
-/** Which threads must not be blocked: Reactor's non-blocking ones and Netty's event loops, told by name. */
+/**
+ * Which threads must not be blocked: Reactor's non-blocking ones and Netty's event loops, told by name, and our own, which brings
+ * the answers that others wait for.
+ */
 final class Threads {
+  /** The thread that follows the control plane. */
+  static final class Follower extends Thread {
+    Follower(Runnable task) {
+      super(task, "proxyless-discovery");
+      setDaemon(true);
+      setContextClassLoader(null);
+    }
+  }
+
   private static final ClassValue<Boolean> EVENT_LOOP =
       new ClassValue<Boolean>() {
         @Override
@@ -24,6 +36,6 @@ final class Threads {
   private Threads() {}
 
   static boolean mayBlock(Thread thread) {
-    return !EVENT_LOOP.get(thread.getClass());
+    return !(thread instanceof Follower) && !EVENT_LOOP.get(thread.getClass());
   }
 }

@@ -3,6 +3,7 @@ package io.proxyless.adapter.ribbon;
 
 import com.netflix.loadbalancer.Server;
 import io.proxyless.agent.api.View;
+import java.lang.ref.WeakReference;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
@@ -10,8 +11,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 
-/** What we remember about one balancer. Holds no reference to it. */
-final class Balancer {
+/** What we remember about one balancer, which is held weakly. */
+final class Balancer extends WeakReference<Object> {
   /** What the registry said last; null before it said anything. */
   volatile List<?> registry;
 
@@ -23,6 +24,10 @@ final class Balancer {
 
   private final AtomicInteger turn = new AtomicInteger();
   private volatile Made made = new Made(-1, Collections.<Server>emptyList());
+
+  Balancer(Object owner) {
+    super(owner);
+  }
 
   /** Servers of one version. */
   private static final class Made {

@@ -10,20 +10,20 @@ import io.proxyless.agent.api.Lists;
 import io.proxyless.agent.api.View;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
-import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
-import java.util.Map;
-import java.util.WeakHashMap;
 
 /**
  * Overlays Ribbon's lists with the mesh's, by the policy {@code registry-first}: a service that the registry knows is the
  * application's own business; one that only the mesh knows gets the mesh's list.
  */
 public final class RibbonAdapter implements BalancerAdapter {
+  /** Ribbon's name for a balancer without a configuration. */
+  private static final String UNNAMED = "default";
+
   private final Lists lists;
   private final Method update;
-  private final Map<Object, Balancer> balancers = Collections.synchronizedMap(new WeakHashMap<>());
+  private final Balancers balancers = new Balancers();
 
   public RibbonAdapter(Lists lists) throws NoSuchMethodException {
     this.lists = lists;
@@ -33,8 +33,11 @@ public final class RibbonAdapter implements BalancerAdapter {
 
   @Override
   public List<?> serverList(Object balancer, List<?> registry) {
-    Balancer own = balancer(balancer);
-    String service = name(balancer);
+    String service = service(balancer);
+    if (service == null) {
+      return registry;
+    }
+    Balancer own = balancers.of(balancer, service);
     own.registry = registry;
     if (!registry.isEmpty()) {
       own.knownToRegistry = true;
@@ -60,27 +63,32 @@ public final class RibbonAdapter implements BalancerAdapter {
 
   @Override
   public void applied(Object balancer, List<?> list) {
-    if (list instanceof VersionedList) {
-      balancer(balancer).applied = ((VersionedList) list).version;
+    String service = service(balancer);
+    if (service != null && list instanceof VersionedList) {
+      balancers.of(balancer, service).applied = ((VersionedList) list).version;
     }
   }
 
   @Override
   public boolean listFailed(Object balancer) {
-    Balancer own = balancer(balancer);
-    if (own.knownToRegistry || lists.await(name(balancer)).state != View.State.READY) {
+    String service = service(balancer);
+    if (service == null) {
       return false;
     }
-    return apply(balancer, own);
+    Balancer own = balancers.of(balancer, service);
+    if (own.knownToRegistry || lists.await(service).state != View.State.READY) {
+      return false;
+    }
+    return apply(balancer, own, service);
   }
 
   @Override
   public Object choose(Object balancer) {
-    String service = name(balancer);
+    String service = service(balancer);
     if (service == null) {
       return null;
     }
-    Balancer own = balancer(balancer);
+    Balancer own = balancers.of(balancer, service);
     if (own.knownToRegistry) {
       return null;
     }
@@ -103,36 +111,35 @@ public final class RibbonAdapter implements BalancerAdapter {
 
   @Override
   public void shutDown(Object balancer) {
-    balancers.remove(balancer);
+    String service = service(balancer);
+    if (service != null) {
+      balancers.remove(balancer, service);
+    }
   }
 
   @Override
   public boolean push(String service) {
-    List<Map.Entry<Object, Balancer>> snapshot;
-    synchronized (balancers) {
-      snapshot = new ArrayList<>();
-      for (Map.Entry<Object, Balancer> entry : balancers.entrySet()) {
-        snapshot.add(new java.util.AbstractMap.SimpleImmutableEntry<>(entry.getKey(), entry.getValue()));
-      }
+    if (lists.view(service).state == View.State.PENDING) {
+      return true;
     }
     boolean done = true;
-    for (Map.Entry<Object, Balancer> entry : snapshot) {
-      Object balancer = entry.getKey();
-      Balancer own = entry.getValue();
-      if (balancer instanceof DynamicServerListLoadBalancer && service.equals(name(balancer)) && own.registry != null) {
-        done &= own.knownToRegistry || apply(balancer, own);
+    for (Balancer own : balancers.of(service)) {
+      Object balancer = own.get();
+      // A balancer that has not asked for its first list yet will find the newest one when it does.
+      if (balancer instanceof DynamicServerListLoadBalancer && own.registry != null && !own.knownToRegistry) {
+        done &= apply(balancer, own, service);
       }
     }
     return done;
   }
 
   /** Runs an update through the woven method; false when it was dropped because another one is in flight. */
-  private boolean apply(Object balancer, Balancer own) {
-    List<?> registry = own.registry == null ? new ArrayList<>() : own.registry;
-    long wanted = lists.view(name(balancer)).version;
+  private boolean apply(Object balancer, Balancer own, String service) {
+    long wanted = lists.view(service).version;
     if (own.applied >= wanted && wanted > 0) {
       return true;
     }
+    List<?> registry = own.registry == null ? Collections.emptyList() : own.registry;
     try {
       update.invoke(balancer, registry);
     } catch (IllegalAccessException | InvocationTargetException failure) {
@@ -141,12 +148,10 @@ public final class RibbonAdapter implements BalancerAdapter {
     return own.applied >= wanted;
   }
 
-  private Balancer balancer(Object balancer) {
-    return balancers.computeIfAbsent(balancer, key -> new Balancer());
-  }
-
-  private static String name(Object balancer) {
-    return balancer instanceof BaseLoadBalancer ? ((BaseLoadBalancer) balancer).getName() : null;
+  /** The name of the client that a balancer serves; null for one that was made without a name. */
+  private static String service(Object balancer) {
+    String name = balancer instanceof BaseLoadBalancer ? ((BaseLoadBalancer) balancer).getName() : null;
+    return UNNAMED.equals(name) ? null : name;
   }
 
   private static List<Server> allServers(Object balancer) {
