@@ -273,8 +273,8 @@ fn rules(config: &Config) -> Rules {
 
 /// Everything that makes a stream, or what is read from it, another one.
 fn identity(config: &Config) -> String {
-    let Config { server, profile, node, naming, allow_plaintext, ca_file, server_name, token_file, .. } = config;
-    format!("{server:?} {profile:?} {node:?} {naming:?} {allow_plaintext:?} {ca_file:?} {server_name:?} {token_file:?}")
+    let Config { server, profile, node_text, naming, allow_plaintext, ca_file, server_name, token_file, .. } = config;
+    format!("{server:?} {profile:?} {node_text} {naming:?} {allow_plaintext:?} {ca_file:?} {server_name:?} {token_file:?}")
 }
 
 fn shut_down() -> Error {

@@ -77,7 +77,10 @@ fn read(env: &Env<'_>, array: &JByteArray<'_>) -> Result<String, Failure> {
 
 /// The version of these natives.
 #[unsafe(no_mangle)]
-pub extern "system" fn Java_io_proxyless_agent_NativeBridge_abiVersion<'local>(_env: EnvUnowned<'local>, _class: JClass<'local>) -> jint {
+pub extern "system" fn Java_io_proxyless_agent_NativeBridge_abiVersion<'local>(
+    _env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+) -> jint {
     ABI_VERSION
 }
 

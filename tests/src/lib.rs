@@ -1,1 +1,13 @@
-//! placeholder
+// SPDX-License-Identifier: Apache-2.0
+//! What end-to-end tests share: real processes that always end, real HTTP services, a control plane over a file.
+//!
+//! Every process carries the marker `PROXYLESS_TEST_RUN` of the run in its environment, so that one left behind can be found.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, missing_docs, reason = "a test that cannot go on has failed")]
+
+mod http;
+mod mesh;
+mod process;
+
+pub use http::{Service, get};
+pub use mesh::{ControlPlane, Endpoint, MeshFile};
+pub use process::{Process, eventually, jvm, repository, target, tool};

@@ -97,6 +97,8 @@ pub struct Config {
     pub profile: Profile,
     /// The encoded node.
     pub node: Bytes,
+    /// The node as text: equal nodes have equal texts.
+    pub node_text: String,
     /// Identity of the node, for messages.
     pub node_id: String,
     /// Name resolution.

@@ -38,16 +38,19 @@ pub(super) fn id(draft: &Draft) -> Result<String> {
     Ok(format!("sidecar~{ip}~{pod}.{namespace}~{namespace}.svc.{domain}"))
 }
 
-/// The node as it goes into the first request of every stream.
-pub(super) fn encode(draft: &Draft) -> Result<Bytes> {
+/// The node as it goes into the first request of every stream, and as text that is equal for equal nodes (protobuf maps have no
+/// order).
+pub(super) fn encode(draft: &Draft) -> Result<(Bytes, String)> {
     let metadata = metadata(draft)?;
+    let locality = locality(draft)?;
+    let text = format!("{} {} {locality:?}", id(draft)?, Value::Object(metadata.clone()));
     let version = |part: &str| part.parse().unwrap_or_default();
     let mut parts = env!("CARGO_PKG_VERSION").split('.').map(version);
     let mut next = || parts.next().unwrap_or_default();
     let node = Node {
         id: id(draft)?,
         metadata: Some(structure(&metadata)),
-        locality: locality(draft)?,
+        locality,
         user_agent_name: "proxyless".into(),
         user_agent_version_type: Some(UserAgentVersionType::UserAgentBuildVersion(BuildVersion {
             version: Some(SemanticVersion { major_number: next(), minor_number: next(), patch: next() }),
@@ -56,7 +59,7 @@ pub(super) fn encode(draft: &Draft) -> Result<Bytes> {
         client_features: vec!["envoy.lb.does_not_support_overprovisioning".into(), "xds.config.resource-in-sotw".into()],
         ..Default::default()
     };
-    Ok(node.encode_to_vec().into())
+    Ok((node.encode_to_vec().into(), text))
 }
 
 fn metadata(draft: &Draft) -> Result<Map<String, Value>> {

@@ -79,10 +79,12 @@ impl Draft {
         for setting in SETTINGS.iter().filter(|setting| !setting.default.is_empty()) {
             self.offer(setting, Raw::Text(setting.default.into()), "default".into());
         }
+        let (node, node_text) = node::encode(&self)?;
         let config = Config {
             server: self.server()?,
             profile: self.profile()?,
-            node: node::encode(&self)?,
+            node,
+            node_text,
             node_id: node::id(&self)?,
             naming: self.naming()?,
             allow_plaintext: self.list("allow_plaintext")?,

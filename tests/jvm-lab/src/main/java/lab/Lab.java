@@ -73,38 +73,42 @@ public final class Lab {
     }
   }
 
+  /** A balancer whose poll can be held in the middle of an update. */
+  private static final class HeldBalancer extends DynamicServerListLoadBalancer<Server> {
+    static final CountDownLatch IN_FLIGHT = new CountDownLatch(1);
+    static final CountDownLatch RELEASE = new CountDownLatch(1);
+
+    HeldBalancer() {
+      super(config("go-sc-a"), new AvailabilityFilteringRule(), new DummyPing(), registry(), null, new PollingServerListUpdater(HOUR, HOUR));
+    }
+
+    @Override
+    public void setServersList(List servers) {
+      if (Thread.currentThread().getName().equals("poll")) {
+        IN_FLIGHT.countDown();
+        try {
+          RELEASE.await();
+        } catch (InterruptedException e) {
+          throw new IllegalStateException(e);
+        }
+      }
+      super.setServersList(servers);
+    }
+  }
+
   /** Holds one update in flight while the mesh changes: the push that meets it is dropped by Ribbon and must not be lost. */
   private static void lostUpdate() throws Exception {
-    CountDownLatch inFlight = new CountDownLatch(1);
-    CountDownLatch release = new CountDownLatch(1);
-    boolean[] hold = new boolean[1];
-    DynamicServerListLoadBalancer<Server> balancer =
-        new DynamicServerListLoadBalancer<Server>(
-            config("go-sc-a"), new AvailabilityFilteringRule(), new DummyPing(), registry(), null, new PollingServerListUpdater(HOUR, HOUR)) {
-          @Override
-          public void setServersList(List servers) {
-            if (hold != null && hold[0] && Thread.currentThread().getName().equals("poll")) {
-              inFlight.countDown();
-              try {
-                release.await();
-              } catch (InterruptedException e) {
-                throw new IllegalStateException(e);
-              }
-            }
-            super.setServersList(servers);
-          }
-        };
+    DynamicServerListLoadBalancer<Server> balancer = new HeldBalancer();
     System.out.println("list " + addresses(balancer));
-    hold[0] = true;
     Thread poll = new Thread(balancer::updateListOfServers, "poll");
     poll.start();
-    inFlight.await();
+    HeldBalancer.IN_FLIGHT.await();
     System.out.println("in flight");
     BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
     // The test changes the mesh, sees the push dropped for a while, then says go.
     in.readLine();
     System.out.println("held " + addresses(balancer));
-    release.countDown();
+    HeldBalancer.RELEASE.countDown();
     poll.join();
     for (String line = in.readLine(); line != null && !line.equals("end"); line = in.readLine()) {
       System.out.println("list " + addresses(balancer));

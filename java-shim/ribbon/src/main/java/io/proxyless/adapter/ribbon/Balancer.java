@@ -19,6 +19,9 @@ final class Balancer extends WeakReference<Object> {
   /** The registry has named an instance once; it stays known through an outage. */
   volatile boolean knownToRegistry;
 
+  /** The first list of the mesh has been spoken of. */
+  volatile boolean noted;
+
   /** Version of the list that the balancer has really taken over. */
   volatile long applied = -1;
 

@@ -54,7 +54,7 @@ public final class RibbonAdapter implements BalancerAdapter {
     }
     List<Server> servers = own.servers(view);
     if (view.state == View.State.READY) {
-      lists.used(view);
+      note(own, view);
       return new VersionedList(servers, view.version);
     }
     // Unknown, pending, removed: the registry's own answer. Invalid: nothing, which is never widened; the registry has nothing.
@@ -105,8 +105,15 @@ public final class RibbonAdapter implements BalancerAdapter {
     if (view.order.length == 0 && dynamic && own.applied == view.version) {
       return null;
     }
-    lists.used(view);
+    note(own, view);
     return own.pick(view);
+  }
+
+  private void note(Balancer own, View view) {
+    if (!own.noted) {
+      own.noted = true;
+      lists.used(view);
+    }
   }
 
   @Override

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The C ABI from C: compiled by the C compiler, linked, run.
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use proxyless_tests::{ControlPlane, Endpoint, MeshFile, Process, repository, target, tool};
+use tempfile::TempDir;
+
+fn compile(source: &Path, into: &TempDir, options: &[&str]) -> PathBuf {
+    let program = into.path().join(source.file_stem().unwrap());
+    let output = Command::new("cc")
+        .args(["-std=gnu11", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror"])
+        .args(options)
+        .arg("-I")
+        .arg(repository().join("ffi-c/include"))
+        .arg(source)
+        .arg(target("libproxyless.a"))
+        .args(["-lpthread", "-ldl", "-lm", "-o"])
+        .arg(&program)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    program
+}
+
+const V1: Endpoint = Endpoint { ip: "127.0.0.11", port: 9001, version: "v1" };
+const V2: Endpoint = Endpoint { ip: "127.0.0.12", port: 9002, version: "v2" };
+
+fn follows_changes(options: &[&str]) {
+    let folder = TempDir::new().unwrap();
+    let program = compile(&repository().join("examples/c/endpoints.c"), &folder, options);
+    let mesh = MeshFile::default();
+    mesh.service(&[V1, V2], &[]);
+    let control_plane = ControlPlane::start(&mesh.path());
+    let settings = format!("{{\"server\": \"{}\"}}", control_plane.url());
+    let mut example = Process::start(Command::new(program).args([&settings, "go-sc-a", "2"]));
+    example.line("the first list", |line| line.contains("127.0.0.11:9001 weight 1"));
+    mesh.service(&[V1, V2], &[("v2", 1)]);
+    let status = example.wait();
+    assert!(status.success(), "{}{}", example.out(), example.err());
+    assert!(example.out().ends_with("go-sc-a ready \n  127.0.0.12:9002 weight 1\n"), "{}", example.out());
+}
+
+#[test]
+fn the_c_example_prints_the_list_and_follows_changes() {
+    follows_changes(&[]);
+}
+
+#[test]
+fn the_c_example_is_clean_under_sanitizers() {
+    follows_changes(&["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
+}
+
+#[test]
+fn what_callers_get_wrong_is_a_status_and_never_a_crash() {
+    let folder = TempDir::new().unwrap();
+    let program = compile(
+        &repository().join("ffi-c/tests/misuse.c"),
+        &folder,
+        &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+    );
+    let mut misuse = Process::start(&mut Command::new(program));
+    assert!(misuse.wait().success(), "{}", misuse.err());
+}
+
+#[test]
+fn the_header_is_c_and_cpp() {
+    for (compiler, standard) in [("cc", "-std=c99"), ("c++", "-std=c++11")] {
+        if !tool(compiler) {
+            continue;
+        }
+        let status = Command::new(compiler)
+            .args([
+                standard,
+                "-Wall",
+                "-Wextra",
+                "-Wpedantic",
+                "-Werror",
+                "-fsyntax-only",
+                "-x",
+                if compiler == "cc" { "c" } else { "c++" },
+            ])
+            .arg(repository().join("ffi-c/include/proxyless.h"))
+            .args(if compiler == "cc" { &[][..] } else { &["-Wno-pragma-once-outside-header"][..] })
+            .status()
+            .unwrap();
+        assert!(status.success(), "{compiler}");
+    }
+}
+
+#[test]
+fn the_library_exports_what_is_listed_and_nothing_else() {
+    let output = Command::new("nm").args(["-D", "--defined-only"]).arg(target("libproxyless.so")).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut exported: Vec<&str> = text.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
+    exported.sort_unstable();
+    let listed = std::fs::read_to_string(repository().join("ffi-c/symbols.txt")).unwrap();
+    assert_eq!(exported, listed.lines().collect::<Vec<_>>(), "an export came or went: the ABI changes with it");
+}
