@@ -67,6 +67,7 @@ pub(crate) struct Window {
 
 type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Lost>>>>;
 
+#[expect(clippy::large_enum_variant, reason = "there is one link per driver")]
 enum Link {
     /// Nothing until then.
     Waiting(Time),

@@ -158,7 +158,6 @@ fn endpoint(workload: &WorkloadEntry, port: &ServicePort) -> LbEndpoint {
         health_status: HealthStatus::Healthy as i32,
         load_balancing_weight: Some(UInt32Value { value: workload.weight.max(1) }),
         metadata: tls_mode(workload),
-        ..Default::default()
     }
 }
 

@@ -11,8 +11,9 @@ import java.nio.file.StandardCopyOption;
 import java.util.jar.JarFile;
 
 /**
- * The only class that the system class loader sees. Reads the switch; everything else happens in a class loader of the agent's
- * own. Whatever goes wrong here, the application starts as it would without an agent.
+ * The only class that the system class loader sees. Reads the switch; everything else happens in a
+ * class loader of the agent's own. Whatever goes wrong here, the application starts as it would
+ * without an agent.
  */
 public final class Premain {
   private static final String SWITCH = "profile.micro.service.envoy.xds.enable";
@@ -53,14 +54,19 @@ public final class Premain {
     File file = new File(place.toURI());
     JarFile jar = new JarFile(file, false);
     provideBridge(instrumentation, jar);
-    ClassLoader loader = new InnerLoader(jar, place, "inst/agent/", ClassLoader.getSystemClassLoader().getParent());
+    ClassLoader loader =
+        new InnerLoader(jar, place, "inst/agent/", ClassLoader.getSystemClassLoader().getParent());
     Class<?> agent = Class.forName("io.proxyless.agent.Agent", true, loader);
     agent
-        .getMethod("start", Instrumentation.class, JarFile.class, File.class, URL.class, String.class)
+        .getMethod(
+            "start", Instrumentation.class, JarFile.class, File.class, URL.class, String.class)
         .invoke(null, instrumentation, jar, file, place, origin);
   }
 
-  /** The manifest puts the bridge beside the jar on the boot class path; when it is not there, the copy inside serves. */
+  /**
+   * The manifest puts the bridge beside the jar on the boot class path; when it is not there, the
+   * copy inside serves.
+   */
   private static void provideBridge(Instrumentation instrumentation, JarFile jar) throws Exception {
     try {
       Class.forName(BRIDGE, false, null);

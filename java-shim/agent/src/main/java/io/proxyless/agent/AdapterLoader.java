@@ -8,8 +8,8 @@ import java.util.jar.JarFile;
 import java.util.zip.ZipEntry;
 
 /**
- * Loads an adapter for one application class loader: the adapter sees the application's frameworks and the agent's API, the
- * application does not see the adapter.
+ * Loads an adapter for one application class loader: the adapter sees the application's frameworks
+ * and the agent's API, the application does not see the adapter.
  */
 final class AdapterLoader extends ClassLoader {
   private final JarFile jar;

@@ -12,16 +12,21 @@ import java.net.URL;
 import java.nio.charset.StandardCharsets;
 import java.util.jar.JarFile;
 
-/** Puts the parts together. Called once, by the class on the system loader, when the switch is on. */
+/**
+ * Puts the parts together. Called once, by the class on the system loader, when the switch is on.
+ */
 public final class Agent {
   /** Becomes unknown with the first answer of the control plane: a name that no mesh has. */
   private static final String PROBE = "proxyless-wait-ready.invalid";
 
   private Agent() {}
 
-  public static void start(Instrumentation instrumentation, JarFile jar, File jarFile, URL place, String origin) throws Exception {
+  public static void start(
+      Instrumentation instrumentation, JarFile jar, File jarFile, URL place, String origin)
+      throws Exception {
     if (!Hooks.claim()) {
-      System.err.println("[proxyless] another agent of this kind is already active; this one steps aside");
+      System.err.println(
+          "[proxyless] another agent of this kind is already active; this one steps aside");
       return;
     }
     Settings settings = new Settings(System.getProperties(), System.getenv());
@@ -40,7 +45,9 @@ public final class Agent {
       return;
     }
     ServiceTable table = new ServiceTable(log, service -> Discovery.watch(handle, service));
-    RibbonDispatch ribbon = new RibbonDispatch(loader -> ribbonAdapter(jar, loader, table), failure -> report(log, failure));
+    RibbonDispatch ribbon =
+        new RibbonDispatch(
+            loader -> ribbonAdapter(jar, loader, table), failure -> report(log, failure));
     Hooks.connect(ribbon, failure -> report(log, failure));
     new Discovery(log, handle, table, ribbon::push).start();
     instrumentation.addTransformer(new Weaver(log), false);
@@ -52,7 +59,12 @@ public final class Agent {
     String version = jar.getManifest().getMainAttributes().getValue("Implementation-Version");
     String description = new String(NativeBridge.describe(handle), StandardCharsets.UTF_8);
     String warnings = field(description, "\"warnings\":[", "]");
-    return version + " on by " + origin + ", control plane " + field(description, "\"server\":\"", "\"") + (warnings.isEmpty() ? "" : ", warnings: " + warnings);
+    return version
+        + " on by "
+        + origin
+        + ", control plane "
+        + field(description, "\"server\":\"", "\"")
+        + (warnings.isEmpty() ? "" : ", warnings: " + warnings);
   }
 
   private static String field(String json, String before, String after) {
@@ -63,7 +75,11 @@ public final class Agent {
 
   private static BalancerAdapter ribbonAdapter(JarFile jar, ClassLoader application, Lists lists) {
     try {
-      Class<?> adapter = Class.forName("io.proxyless.adapter.ribbon.RibbonAdapter", true, new AdapterLoader(jar, "ribbon", application));
+      Class<?> adapter =
+          Class.forName(
+              "io.proxyless.adapter.ribbon.RibbonAdapter",
+              true,
+              new AdapterLoader(jar, "ribbon", application));
       return (BalancerAdapter) adapter.getConstructor(Lists.class).newInstance(lists);
     } catch (ReflectiveOperationException failure) {
       throw new IllegalStateException(failure);
@@ -72,10 +88,15 @@ public final class Agent {
 
   /** A failure of ours that was kept from the application. */
   private static void report(AgentLog log, Throwable failure) {
-    log.once("suppressed " + failure.getClass(), "suppressed " + failure + (failure.getStackTrace().length > 0 ? " at " + failure.getStackTrace()[0] : ""));
+    log.once(
+        "suppressed " + failure.getClass(),
+        "suppressed "
+            + failure
+            + (failure.getStackTrace().length > 0 ? " at " + failure.getStackTrace()[0] : ""));
   }
 
-  private static void waitReady(Settings settings, ServiceTable table, AgentLog log) throws InterruptedException {
+  private static void waitReady(Settings settings, ServiceTable table, AgentLog log)
+      throws InterruptedException {
     if (settings.waitReadyMillis == 0) {
       return;
     }
@@ -93,7 +114,10 @@ public final class Agent {
       }
     } while (!ready && System.nanoTime() < deadline);
     if (!ready) {
-      log.info("not ready after " + settings.waitReadyMillis + " ms; the application starts all the same");
+      log.info(
+          "not ready after "
+              + settings.waitReadyMillis
+              + " ms; the application starts all the same");
     }
   }
 }

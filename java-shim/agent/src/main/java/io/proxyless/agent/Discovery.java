@@ -7,7 +7,10 @@ import java.util.Iterator;
 import java.util.Set;
 import java.util.function.Predicate;
 
-/** The one thread that follows the control plane: waits natively, decodes, publishes, pushes. A daemon, so that the JVM may exit. */
+/**
+ * The one thread that follows the control plane: waits natively, decodes, publishes, pushes. A
+ * daemon, so that the JVM may exit.
+ */
 final class Discovery {
   private static final long IDLE_MILLIS = 3_600_000;
   private static final long FIRST_RETRY_MILLIS = 2;
@@ -49,7 +52,8 @@ final class Discovery {
     Set<String> unpushed = new HashSet<>();
     long retry = FIRST_RETRY_MILLIS;
     while (true) {
-      long newest = NativeBridge.awaitChange(handle, epoch, unpushed.isEmpty() ? IDLE_MILLIS : retry);
+      long newest =
+          NativeBridge.awaitChange(handle, epoch, unpushed.isEmpty() ? IDLE_MILLIS : retry);
       if (newest < 0) {
         return;
       }

@@ -13,7 +13,10 @@ import java.util.HashMap;
 import java.util.Locale;
 import java.util.Map;
 
-/** Reads the flat format (described in core/src/wire.rs). Every length is checked; unknown sections are skipped. */
+/**
+ * Reads the flat format (described in core/src/wire.rs). Every length is checked; unknown sections
+ * are skipped.
+ */
 final class FlatReader {
   private static final int MAGIC = 0x46_4c_58_50; // "PXLF", little-endian
   private static final int MAJOR = 1;
@@ -29,6 +32,7 @@ final class FlatReader {
   };
 
   final long epoch;
+
   /** The buffer holds changes, not the whole. */
   final boolean changesOnly;
 
@@ -144,17 +148,26 @@ final class FlatReader {
   private ByteBuffer span(ByteBuffer record, int kind, int size) {
     int first = record.getInt();
     int count = record.getInt();
-    check(first >= 0 && count >= 0 && count <= Integer.MAX_VALUE / size && first <= Integer.MAX_VALUE / size, "a span is negative");
+    check(
+        first >= 0
+            && count >= 0
+            && count <= Integer.MAX_VALUE / size
+            && first <= Integer.MAX_VALUE / size,
+        "a span is negative");
     return slice(section(kind), first * size, count * size);
   }
 
   private ByteBuffer section(int kind) {
     ByteBuffer found = sections.get(kind);
-    return found == null ? ByteBuffer.allocate(0) : found.duplicate().order(ByteOrder.LITTLE_ENDIAN);
+    return found == null
+        ? ByteBuffer.allocate(0)
+        : found.duplicate().order(ByteOrder.LITTLE_ENDIAN);
   }
 
   private static ByteBuffer slice(ByteBuffer buffer, int offset, int length) {
-    check(offset >= 0 && length >= 0 && offset <= buffer.limit() - length, "a reference points outside");
+    check(
+        offset >= 0 && length >= 0 && offset <= buffer.limit() - length,
+        "a reference points outside");
     ByteBuffer view = buffer.duplicate();
     view.limit(offset + length).position(offset);
     return view.slice().order(ByteOrder.LITTLE_ENDIAN);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.proxyless.agent;
 
-/** The natives of {@code libproxyless_jvm}. Only int, long and byte[] cross; handles are numbers, never pointers. */
+/**
+ * The natives of {@code libproxyless_jvm}. Only int, long and byte[] cross; handles are numbers,
+ * never pointers.
+ */
 final class NativeBridge {
   static final int ABI_VERSION = 1;
 

@@ -11,7 +11,10 @@ import java.util.Locale;
 import java.util.jar.JarFile;
 import java.util.zip.ZipEntry;
 
-/** Finds and loads the native library: an explicit path, then beside the jar, then the copy inside the jar. */
+/**
+ * Finds and loads the native library: an explicit path, then beside the jar, then the copy inside
+ * the jar.
+ */
 final class Natives {
   private static final String FILE = "libproxyless_jvm.so";
 
@@ -34,7 +37,11 @@ final class Natives {
     }
     int version = NativeBridge.abiVersion();
     if (version != NativeBridge.ABI_VERSION) {
-      throw new IOException("the native library has version " + version + ", this agent needs " + NativeBridge.ABI_VERSION);
+      throw new IOException(
+          "the native library has version "
+              + version
+              + ", this agent needs "
+              + NativeBridge.ABI_VERSION);
     }
   }
 
@@ -44,7 +51,10 @@ final class Natives {
       throw new IOException("no native library for " + platform + " in this agent");
     }
     // A fresh folder that only this user can enter: nobody can put another library into the way.
-    Path folder = Files.createTempDirectory("proxyless", PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+    Path folder =
+        Files.createTempDirectory(
+            "proxyless",
+            PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
     Path copy = folder.resolve(FILE);
     try {
       try (InputStream in = jar.getInputStream(entry)) {

@@ -10,8 +10,8 @@ import java.util.Set;
 import java.util.function.Consumer;
 
 /**
- * The published lists. Reading is a volatile read and a map look-up: no native call, no lock, no allocation. A service is watched
- * when its name is first seen.
+ * The published lists. Reading is a volatile read and a map look-up: no native call, no lock, no
+ * allocation. A service is watched when its name is first seen.
  */
 final class ServiceTable implements Lists {
   /** The bound on every wait. */
@@ -23,7 +23,9 @@ final class ServiceTable implements Lists {
   private volatile boolean answered;
   private volatile boolean failed;
 
-  /** Guarded by this: when waiting for the first answer of all ends, and who has had its own wait. */
+  /**
+   * Guarded by this: when waiting for the first answer of all ends, and who has had its own wait.
+   */
   private long firstAnswerDeadline;
 
   private final Set<String> waited = new HashSet<>();
@@ -66,7 +68,9 @@ final class ServiceTable implements Lists {
       return view(service);
     }
     View view = view(service);
-    for (long left = deadline - now; view.state == View.State.PENDING && !failed && left > 0; left = deadline - System.nanoTime()) {
+    for (long left = deadline - now;
+        view.state == View.State.PENDING && !failed && left > 0;
+        left = deadline - System.nanoTime()) {
       wait(Math.max(1, left / 1_000_000));
       view = view(service);
     }
@@ -116,7 +120,12 @@ final class ServiceTable implements Lists {
   public void used(View view) {
     log.once(
         "used " + view.name,
-        view.name + " -> " + view.resolved + ": " + view.endpoints.length + (view.endpoints.length == 1 ? " endpoint" : " endpoints"));
+        view.name
+            + " -> "
+            + view.resolved
+            + ": "
+            + view.endpoints.length
+            + (view.endpoints.length == 1 ? " endpoint" : " endpoints"));
   }
 
   @Override

@@ -9,17 +9,25 @@ import java.util.Map;
 import java.util.Properties;
 import java.util.TreeMap;
 
-/** The agent's own settings; everything else under {@code proxyless.} is passed on to the core, which validates it. */
+/**
+ * The agent's own settings; everything else under {@code proxyless.} is passed on to the core,
+ * which validates it.
+ */
 final class Settings {
-  private static final List<String> OWN = Arrays.asList("log", "native-path", "wait-ready", "wait-for");
+  private static final List<String> OWN =
+      Arrays.asList("log", "native-path", "wait-ready", "wait-for");
 
   final boolean debug;
+
   /** Explicit path of the native library; null for none. */
   final String nativePath;
+
   /** How long the start of the application waits for lists; 0: not at all. */
   final long waitReadyMillis;
+
   /** What it waits for besides the first answer. */
   final List<String> waitFor = new ArrayList<>();
+
   final String coreOptions;
 
   Settings(Properties properties, Map<String, String> environment) {
@@ -28,7 +36,10 @@ final class Settings {
     Map<String, String> coreEnvironment = new TreeMap<>();
     for (Map.Entry<String, String> variable : environment.entrySet()) {
       String name = variable.getKey();
-      String key = name.startsWith("PROXYLESS_") ? name.substring(10).toLowerCase(Locale.ROOT).replace('_', '-') : "";
+      String key =
+          name.startsWith("PROXYLESS_")
+              ? name.substring(10).toLowerCase(Locale.ROOT).replace('_', '-')
+              : "";
       if (OWN.contains(key)) {
         own.put(key, variable.getValue());
       } else {
@@ -54,14 +65,20 @@ final class Settings {
         waitFor.add(name.trim());
       }
     }
-    coreOptions = "{\"properties\":" + json(coreProperties) + ",\"environment\":" + json(coreEnvironment) + "}";
+    coreOptions =
+        "{\"properties\":"
+            + json(coreProperties)
+            + ",\"environment\":"
+            + json(coreEnvironment)
+            + "}";
   }
 
   private static long seconds(String text) {
     try {
       return text == null ? 0 : (long) (Double.parseDouble(text.trim()) * 1000);
     } catch (NumberFormatException bad) {
-      throw new IllegalArgumentException("proxyless.wait-ready = \"" + text + "\": a number of seconds is expected");
+      throw new IllegalArgumentException(
+          "proxyless.wait-ready = \"" + text + "\": a number of seconds is expected");
     }
   }
 
@@ -84,7 +101,10 @@ final class Settings {
         out.append('\\').append(c);
       } else if (c < 0x20 || Character.isSurrogate(c)) {
         // Lone surrogates cannot be written as UTF-8; escaped pairs are as good as plain ones.
-        out.append(Character.isSurrogate(c) && !paired(text, i) ? "\\ufffd" : String.format("\\u%04x", (int) c));
+        out.append(
+            Character.isSurrogate(c) && !paired(text, i)
+                ? "\\ufffd"
+                : String.format("\\u%04x", (int) c));
       } else {
         out.append(c);
       }

@@ -2,8 +2,8 @@
 package io.proxyless.agent;
 
 /**
- * Which threads must not be blocked: Reactor's non-blocking ones and Netty's event loops, told by name, and our own, which brings
- * the answers that others wait for.
+ * Which threads must not be blocked: Reactor's non-blocking ones and Netty's event loops, told by
+ * name, and our own, which brings the answers that others wait for.
  */
 final class Threads {
   /** The thread that follows the control plane. */

@@ -16,8 +16,12 @@ final class Weaver implements ClassFileTransformer {
   }
 
   @Override
-  public byte[] transform(ClassLoader loader, String name, Class<?> redefined, ProtectionDomain domain, byte[] bytes) {
-    if (name == null || loader == null || !name.startsWith(RIBBON) || !name.endsWith("LoadBalancer")) {
+  public byte[] transform(
+      ClassLoader loader, String name, Class<?> redefined, ProtectionDomain domain, byte[] bytes) {
+    if (name == null
+        || loader == null
+        || !name.startsWith(RIBBON)
+        || !name.endsWith("LoadBalancer")) {
       return null;
     }
     try {

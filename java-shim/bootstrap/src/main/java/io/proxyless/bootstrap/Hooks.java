@@ -7,8 +7,9 @@ import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
 
 /**
- * The only class that woven code calls. Lives on the boot class path, so that every application class loader sees the same one;
- * knows JDK types only. Without a hook everything is as it was without the agent.
+ * The only class that woven code calls. Lives on the boot class path, so that every application
+ * class loader sees the same one; knows JDK types only. Without a hook everything is as it was
+ * without the agent.
  */
 public final class Hooks {
   private static final AtomicBoolean CLAIMED = new AtomicBoolean();

@@ -3,7 +3,10 @@ package io.proxyless.agent.api;
 
 import java.util.List;
 
-/** Code compiled against one application's balancers; see {@code io.proxyless.bootstrap.RibbonHook} for the methods. */
+/**
+ * Code compiled against one application's balancers; see {@code io.proxyless.bootstrap.RibbonHook}
+ * for the methods.
+ */
 public interface BalancerAdapter {
   List<?> serverList(Object balancer, List<?> registry);
 

@@ -3,10 +3,16 @@ package io.proxyless.agent.api;
 
 /** What adapters may ask of the agent. */
 public interface Lists {
-  /** The newest view of a service: a volatile read and a map look-up. A name that was never seen before is watched from now on. */
+  /**
+   * The newest view of a service: a volatile read and a map look-up. A name that was never seen
+   * before is watched from now on.
+   */
   View view(String service);
 
-  /** As {@link #view}, but waits for a first answer, for a bounded time and only where blocking does no harm. */
+  /**
+   * As {@link #view}, but waits for a first answer, for a bounded time and only where blocking does
+   * no harm.
+   */
   View await(String service);
 
   /** A list that the mesh gives is used for the first time. */

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.proxyless.agent.api;
 
-/** What is known about a service. Immutable; adapters may keep what they make of it until {@link #version} changes. */
+/**
+ * What is known about a service. Immutable; adapters may keep what they make of it until {@link
+ * #version} changes.
+ */
 public final class View {
   /** The five states; see the table in docs/java.md for what an adapter may do in each. */
   public enum State {
@@ -16,6 +19,7 @@ public final class View {
   public static final class Endpoint {
     public final String host;
     public final int port;
+
     /** Lower case; empty when none is known. */
     public final String zone;
 
@@ -32,15 +36,26 @@ public final class View {
   public final String name;
   public final State state;
   public final String resolved;
+
   /** Why it is invalid, or a warning; often empty. */
   public final String detail;
+
   public final Endpoint[] endpoints;
+
   /** Indices into the endpoints as often as weights ask for; empty when all weights are equal. */
   public final int[] order;
+
   /** Grows with every change of this service. */
   public final long version;
 
-  public View(String name, State state, String resolved, String detail, Endpoint[] endpoints, int[] order, long version) {
+  public View(
+      String name,
+      State state,
+      String resolved,
+      String detail,
+      Endpoint[] endpoints,
+      int[] order,
+      long version) {
     this.name = name;
     this.state = state;
     this.resolved = resolved;

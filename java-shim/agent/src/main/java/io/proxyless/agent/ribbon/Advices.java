@@ -15,12 +15,17 @@ final class Advices {
     private UpdateAllServerList() {}
 
     @Advice.OnMethodEnter(suppress = Throwable.class)
-    static void enter(@Advice.This Object balancer, @Advice.Argument(value = 0, readOnly = false) List<?> servers) {
+    static void enter(
+        @Advice.This Object balancer,
+        @Advice.Argument(value = 0, readOnly = false) List<?> servers) {
       servers = Hooks.serverList(balancer, servers);
     }
   }
 
-  /** R1: tells that a list was really taken over, and not dropped because another update was in flight. */
+  /**
+   * R1: tells that a list was really taken over, and not dropped because another update was in
+   * flight.
+   */
   static final class SetServersList {
     private SetServersList() {}
 
@@ -30,12 +35,17 @@ final class Advices {
     }
   }
 
-  /** R2: a registry that is down must not keep a balancer from being built when the mesh knows the service. */
+  /**
+   * R2: a registry that is down must not keep a balancer from being built when the mesh knows the
+   * service.
+   */
   static final class UpdateListOfServers {
     private UpdateListOfServers() {}
 
     @Advice.OnMethodExit(suppress = Throwable.class, onThrowable = Throwable.class)
-    static void exit(@Advice.This Object balancer, @Advice.Thrown(readOnly = false, typing = Assigner.Typing.DYNAMIC) Throwable thrown) {
+    static void exit(
+        @Advice.This Object balancer,
+        @Advice.Thrown(readOnly = false, typing = Assigner.Typing.DYNAMIC) Throwable thrown) {
       if (thrown != null && Hooks.listFailed(balancer, thrown)) {
         thrown = null;
       }
@@ -62,7 +72,9 @@ final class Advices {
     }
 
     @Advice.OnMethodExit(suppress = Throwable.class, onThrowable = Throwable.class)
-    static void exit(@Advice.Enter Object picked, @Advice.Return(readOnly = false, typing = Assigner.Typing.DYNAMIC) Object chosen) {
+    static void exit(
+        @Advice.Enter Object picked,
+        @Advice.Return(readOnly = false, typing = Assigner.Typing.DYNAMIC) Object chosen) {
       Hooks.endChoice();
       if (picked != null) {
         chosen = picked;

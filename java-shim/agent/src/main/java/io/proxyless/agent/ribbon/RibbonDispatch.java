@@ -11,8 +11,8 @@ import java.util.function.Consumer;
 import java.util.function.Function;
 
 /**
- * Leads each balancer to the adapter of its class loader. The adapter hangs on Ribbon's own class, so that it lives exactly as
- * long as the application that it was made for.
+ * Leads each balancer to the adapter of its class loader. The adapter hangs on Ribbon's own class,
+ * so that it lives exactly as long as the application that it was made for.
  */
 public final class RibbonDispatch implements RibbonHook {
   private static final String ANCHOR = "com.netflix.loadbalancer.AbstractLoadBalancer";
@@ -30,11 +30,13 @@ public final class RibbonDispatch implements RibbonHook {
         }
       };
   private final ClassValue<BalancerAdapter> adapters;
-  private final Set<BalancerAdapter> live = Collections.synchronizedSet(Collections.newSetFromMap(new WeakHashMap<>()));
+  private final Set<BalancerAdapter> live =
+      Collections.synchronizedSet(Collections.newSetFromMap(new WeakHashMap<>()));
   private final ThreadLocal<int[]> depth = ThreadLocal.withInitial(() -> new int[1]);
   private final Consumer<Throwable> onFailure;
 
-  public RibbonDispatch(Function<ClassLoader, BalancerAdapter> adapterFor, Consumer<Throwable> onFailure) {
+  public RibbonDispatch(
+      Function<ClassLoader, BalancerAdapter> adapterFor, Consumer<Throwable> onFailure) {
     this.onFailure = onFailure;
     adapters =
         new ClassValue<BalancerAdapter>() {

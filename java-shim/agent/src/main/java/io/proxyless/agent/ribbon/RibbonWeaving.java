@@ -32,7 +32,11 @@ public final class RibbonWeaving {
     final ElementMatcher<? super MethodDescription> matcher;
     final Class<?> advice;
 
-    Point(String method, String descriptor, ElementMatcher<? super MethodDescription> matcher, Class<?> advice) {
+    Point(
+        String method,
+        String descriptor,
+        ElementMatcher<? super MethodDescription> matcher,
+        Class<?> advice) {
       this.method = method;
       this.descriptor = descriptor;
       this.matcher = matcher;
@@ -52,35 +56,65 @@ public final class RibbonWeaving {
     POINTS.put(
         PACKAGE + "DynamicServerListLoadBalancer",
         Arrays.asList(
-            new Point("updateAllServerList", "(Ljava/util/List;)V", named("updateAllServerList").and(takesArguments(List.class)), Advices.UpdateAllServerList.class),
-            new Point("setServersList", "(Ljava/util/List;)V", named("setServersList").and(takesArguments(List.class)), Advices.SetServersList.class),
-            new Point("updateListOfServers", "()V", named("updateListOfServers").and(takesNoArguments()), Advices.UpdateListOfServers.class)));
+            new Point(
+                "updateAllServerList",
+                "(Ljava/util/List;)V",
+                named("updateAllServerList").and(takesArguments(List.class)),
+                Advices.UpdateAllServerList.class),
+            new Point(
+                "setServersList",
+                "(Ljava/util/List;)V",
+                named("setServersList").and(takesArguments(List.class)),
+                Advices.SetServersList.class),
+            new Point(
+                "updateListOfServers",
+                "()V",
+                named("updateListOfServers").and(takesNoArguments()),
+                Advices.UpdateListOfServers.class)));
     POINTS.put(
         PACKAGE + "BaseLoadBalancer",
-        Arrays.asList(CHOOSE, new Point("shutdown", "()V", named("shutdown").and(takesNoArguments()), Advices.ShutDown.class)));
+        Arrays.asList(
+            CHOOSE,
+            new Point(
+                "shutdown",
+                "()V",
+                named("shutdown").and(takesNoArguments()),
+                Advices.ShutDown.class)));
     POINTS.put(PACKAGE + "ZoneAwareLoadBalancer", Arrays.asList(CHOOSE));
     POINTS.put(PACKAGE + "NoOpLoadBalancer", Arrays.asList(CHOOSE));
   }
 
   private RibbonWeaving() {}
 
-  /** The woven class; null when it is none of ours. A class that is not as expected is left alone, and the exception says why. */
-  public static byte[] weave(ClassLoader loader, String className, byte[] bytes) throws ReflectiveOperationException {
+  /**
+   * The woven class; null when it is none of ours. A class that is not as expected is left alone,
+   * and the exception says why.
+   */
+  public static byte[] weave(ClassLoader loader, String className, byte[] bytes)
+      throws ReflectiveOperationException {
     List<Point> points = POINTS.get(className);
     if (points == null) {
       return null;
     }
     ClassFileLocator locator =
-        new ClassFileLocator.Compound(ClassFileLocator.Simple.of(className, bytes), ClassFileLocator.ForClassLoader.of(loader));
+        new ClassFileLocator.Compound(
+            ClassFileLocator.Simple.of(className, bytes),
+            ClassFileLocator.ForClassLoader.of(loader));
     TypeDescription type = TypePool.Default.of(locator).describe(className).resolve();
     witness(type, points);
-    ClassFileLocator ours = ClassFileLocator.ForClassLoader.of(RibbonWeaving.class.getClassLoader());
+    ClassFileLocator ours =
+        ClassFileLocator.ForClassLoader.of(RibbonWeaving.class.getClassLoader());
     Advice.ExceptionHandler handler =
         new Advice.ExceptionHandler.Simple(
-            MethodInvocation.invoke(new MethodDescription.ForLoadedMethod(Hooks.class.getMethod("suppressed", Throwable.class))));
-    DynamicType.Builder<?> builder = new ByteBuddy().with(TypeValidation.DISABLED).decorate(type, locator);
+            MethodInvocation.invoke(
+                new MethodDescription.ForLoadedMethod(
+                    Hooks.class.getMethod("suppressed", Throwable.class))));
+    DynamicType.Builder<?> builder =
+        new ByteBuddy().with(TypeValidation.DISABLED).decorate(type, locator);
     for (Point point : points) {
-      builder = builder.visit(Advice.to(point.advice, ours).withExceptionHandler(handler).on(point.matcher));
+      builder =
+          builder.visit(
+              Advice.to(point.advice, ours).withExceptionHandler(handler).on(point.matcher));
     }
     return builder.make().getBytes();
   }
@@ -91,7 +125,9 @@ public final class RibbonWeaving {
     for (Point point : points) {
       boolean found = false;
       for (MethodDescription.InDefinedShape method : type.getDeclaredMethods()) {
-        found |= method.getInternalName().equals(point.method) && method.getDescriptor().equals(point.descriptor);
+        found |=
+            method.getInternalName().equals(point.method)
+                && method.getDescriptor().equals(point.descriptor);
       }
       if (!found) {
         missing.add(point.method + point.descriptor);

@@ -43,7 +43,10 @@ final class Balancer extends WeakReference<Object> {
     }
   }
 
-  /** The servers of a view, in its order; the same list for the same version, the same server for the same address. */
+  /**
+   * The servers of a view, in its order; the same list for the same version, the same server for
+   * the same address.
+   */
   List<Server> servers(View view) {
     Made current = made;
     return current.version == view.version ? current.servers : make(view);
@@ -79,7 +82,8 @@ final class Balancer extends WeakReference<Object> {
   Server pick(View view) {
     List<Server> servers = servers(view);
     int turn = this.turn.getAndIncrement() & Integer.MAX_VALUE;
-    int index = view.order.length == 0 ? turn % servers.size() : view.order[turn % view.order.length];
+    int index =
+        view.order.length == 0 ? turn % servers.size() : view.order[turn % view.order.length];
     return servers.get(index);
   }
 }

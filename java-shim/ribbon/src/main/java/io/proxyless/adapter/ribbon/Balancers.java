@@ -6,7 +6,10 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
-/** The balancers of one application by service, weakly held. Looking one up is a volatile read and a map look-up. */
+/**
+ * The balancers of one application by service, weakly held. Looking one up is a volatile read and a
+ * map look-up.
+ */
 final class Balancers {
   private static final Balancer[] NONE = {};
   private volatile Map<String, Balancer[]> byService = new HashMap<>();

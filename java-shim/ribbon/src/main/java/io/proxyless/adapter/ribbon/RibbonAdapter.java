@@ -14,8 +14,9 @@ import java.util.Collections;
 import java.util.List;
 
 /**
- * Overlays Ribbon's lists with the mesh's, by the policy {@code registry-first}: a service that the registry knows is the
- * application's own business; one that only the mesh knows gets the mesh's list.
+ * Overlays Ribbon's lists with the mesh's, by the policy {@code registry-first}: a service that the
+ * registry knows is the application's own business; one that only the mesh knows gets the mesh's
+ * list.
  */
 public final class RibbonAdapter implements BalancerAdapter {
   /** Ribbon's name for a balancer without a configuration. */
@@ -27,7 +28,8 @@ public final class RibbonAdapter implements BalancerAdapter {
 
   public RibbonAdapter(Lists lists) throws NoSuchMethodException {
     this.lists = lists;
-    update = DynamicServerListLoadBalancer.class.getDeclaredMethod("updateAllServerList", List.class);
+    update =
+        DynamicServerListLoadBalancer.class.getDeclaredMethod("updateAllServerList", List.class);
     update.setAccessible(true);
   }
 
@@ -44,7 +46,10 @@ public final class RibbonAdapter implements BalancerAdapter {
     }
     if (own.knownToRegistry) {
       if (lists.view(service).state == View.State.READY) {
-        lists.say("both " + service, service + " is known to the registry and to the mesh: the registry serves it, the mesh stands by");
+        lists.say(
+            "both " + service,
+            service
+                + " is known to the registry and to the mesh: the registry serves it, the mesh stands by");
       }
       return registry;
     }
@@ -57,7 +62,8 @@ public final class RibbonAdapter implements BalancerAdapter {
       note(own, view);
       return new VersionedList(servers, view.version);
     }
-    // Unknown, pending, removed: the registry's own answer. Invalid: nothing, which is never widened; the registry has nothing.
+    // Unknown, pending, removed: the registry's own answer. Invalid: nothing, which is never
+    // widened; the registry has nothing.
     return new VersionedList(registry, view.version);
   }
 
@@ -133,14 +139,19 @@ public final class RibbonAdapter implements BalancerAdapter {
     for (Balancer own : balancers.of(service)) {
       Object balancer = own.get();
       // A balancer that has not asked for its first list yet will find the newest one when it does.
-      if (balancer instanceof DynamicServerListLoadBalancer && own.registry != null && !own.knownToRegistry) {
+      if (balancer instanceof DynamicServerListLoadBalancer
+          && own.registry != null
+          && !own.knownToRegistry) {
         done &= apply(balancer, own, service);
       }
     }
     return done;
   }
 
-  /** Runs an update through the woven method; false when it was dropped because another one is in flight. */
+  /**
+   * Runs an update through the woven method; false when it was dropped because another one is in
+   * flight.
+   */
   private boolean apply(Object balancer, Balancer own, String service) {
     long wanted = lists.view(service).version;
     if (own.applied >= wanted && wanted > 0) {
@@ -157,7 +168,8 @@ public final class RibbonAdapter implements BalancerAdapter {
 
   /** The name of the client that a balancer serves; null for one that was made without a name. */
   private static String service(Object balancer) {
-    String name = balancer instanceof BaseLoadBalancer ? ((BaseLoadBalancer) balancer).getName() : null;
+    String name =
+        balancer instanceof BaseLoadBalancer ? ((BaseLoadBalancer) balancer).getName() : null;
     return UNNAMED.equals(name) ? null : name;
   }
 

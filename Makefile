@@ -1,0 +1,53 @@
+# What a developer does; every target says so in its line. `make help` lists them.
+CARGO_PROFILE = quick
+MVN = mvn -B -q -ntp
+
+.PHONY: help check-tools build native java go demo test test-full format header bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+check-tools:
+	@tests/check-tools
+
+build: check-tools native java go ## build everything: libraries, command, agent, examples
+
+native:
+	@echo "building the command and the libraries (Rust, profile $(CARGO_PROFILE))"
+	@cargo build --locked --profile $(CARGO_PROFILE) -p proxyless-cli -p proxyless-ffi-c -p proxyless-ffi-jvm
+
+java: native
+	@echo "building the agent and the Spring applications (Maven)"
+	@cd java-shim && $(MVN) package -DskipTests
+	@cd examples/spring-cloud-mesh/spring && $(MVN) package -DskipTests
+	@cd tests/jvm-lab && $(MVN) package -DskipTests
+
+go: native
+	@echo "building the Go services"
+	@cd examples/spring-cloud-mesh && go build -o target/ ./go-sc-a ./go-mesh-app
+
+demo: build ## run the Spring Cloud and Go demo; KEEP=1 leaves it up
+	@python3 examples/spring-cloud-mesh/demo.py $(if $(KEEP),--keep)
+
+test: check-tools ## run all tests and the format and lint checks
+	@python3 tests/run.py
+
+test-full: check-tools ## run the heavier lanes too
+	@python3 tests/run.py --full
+
+format: ## format all sources
+	cargo fmt --all
+	gofmt -w examples/spring-cloud-mesh
+	cd java-shim && $(MVN) spotless:apply
+
+header: ## write ffi-c/include/proxyless.h and tests/golden anew from the sources
+	PROXYLESS_WRITE_HEADER=1 cargo test -q -p proxyless-ffi-c --test header
+	PROXYLESS_WRITE_GOLDEN=1 cargo test -q -p proxyless-core golden
+
+bench: build ## run the benchmarks of benches/
+	cargo bench -p proxyless-benches
+	cargo run -q --profile $(CARGO_PROFILE) -p proxyless-benches --bin push-latency
+
+clean: ## remove what was built
+	cargo clean
+	rm -rf java-shim/*/target examples/spring-cloud-mesh/target examples/spring-cloud-mesh/spring/*/target tests/jvm-lab/target

@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs every lane of tests, over all languages, and adds up what they say.
+
+The last line is "N passed, N failed, N skipped". A lane that fails shows its output; all lanes run all the same. Processes that a
+lane leaves behind are found by a marker in their environment; they are a failure.
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+MARKER = "PROXYLESS_TEST_RUN"
+MVN = ["mvn", "-B", "-ntp"]
+
+
+class Lane:
+    def __init__(self, name, command, folder=".", counts=None, full=False, limit=900):
+        self.name, self.command, self.folder, self.counts, self.full, self.limit = name, command, folder, counts, full, limit
+
+
+def cargo(text):
+    """Counts of `cargo test`; a skipped test says so on a line of its own."""
+    found = re.findall(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", text, re.M)
+    passed, failed, ignored = (sum(int(row[i]) for row in found) for i in range(3))
+    skipped = len(re.findall(r"^SKIPPED: ", text, re.M))
+    return passed - skipped, failed, ignored + skipped
+
+
+def surefire(text):
+    found = re.findall(r"^\[(?:INFO|WARNING|ERROR)\] Tests run: (\d+), Failures: (\d+), Errors: (\d+), Skipped: (\d+)$", text, re.M)
+    run, failures, errors, skipped = (sum(int(row[i]) for row in found) for i in range(4))
+    return run - failures - errors - skipped, failures + errors, skipped
+
+
+LANES = [
+    Lane("format: Rust", ["cargo", "fmt", "--all", "--check"]),
+    Lane("format: Go", ["sh", "-c", 'test -z "$(gofmt -l .)" || { gofmt -d .; exit 1; }'], "examples/spring-cloud-mesh"),
+    Lane("build", ["make", "--no-print-directory", "build"], limit=1500),
+    Lane("format: Java", MVN + ["-q", "spotless:check"], "java-shim"),
+    Lane("lint: Rust", ["cargo", "clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    Lane("lint: Go", ["go", "vet", "./..."], "examples/spring-cloud-mesh"),
+    Lane("unit: Rust", ["cargo", "test", "--locked", "--no-fail-fast"], counts=cargo),
+    Lane("unit: engine without a network", ["cargo", "test", "--locked", "-p", "proxyless-core", "--no-default-features"], counts=cargo),
+    Lane("unit: panics stay inside the C ABI", ["tests/panic-guard"]),
+    Lane("unit: Java", MVN + ["test"], "java-shim", counts=surefire),
+    Lane("end to end", ["cargo", "test", "--locked", "--no-fail-fast", "-p", "proxyless-tests"], counts=cargo),
+    Lane("demo", [sys.executable, "examples/spring-cloud-mesh/demo.py"], full=True),
+]
+
+
+def run(lane, environment):
+    """Output and exit code; a lane that takes too long is ended with everything it started."""
+    process = subprocess.Popen(
+        lane.command, cwd=ROOT / lane.folder, env=environment, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
+    try:
+        return process.communicate(timeout=lane.limit)[0], process.returncode
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.communicate()[0] + f"\nended after {lane.limit} s", 124
+
+
+def left_behind(run_id):
+    wanted = f"{MARKER}={run_id}".encode()
+    found = []
+    for entry in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if int(entry.name) != os.getpid() and wanted in (entry / "environ").read_bytes().split(b"\0"):
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                found.append((int(entry.name), command.strip()))
+        except OSError:
+            continue  # It has just ended, or is not ours to look at.
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--full", action="store_true", help="the heavier lanes too")
+    parser.add_argument("--only", metavar="TEXT", help="only lanes with this in their name")
+    parser.add_argument("--verbose", action="store_true", help="show the output of lanes that pass")
+    arguments = parser.parse_args()
+    lanes = [lane for lane in LANES if (arguments.full or not lane.full) and (arguments.only or "") in lane.name]
+    run_id = uuid.uuid4().hex
+    environment = dict(os.environ, **{MARKER: run_id, "RUST_BACKTRACE": "0", "CARGO_TERM_COLOR": "never"})
+    totals = [0, 0, 0]
+    for number, lane in enumerate(lanes, 1):
+        print(f"[{number}/{len(lanes)}] {lane.name} ...", flush=True)
+        started = time.monotonic()
+        output, code = run(lane, environment)
+        counts = list(lane.counts(output)) if lane.counts else [int(code == 0), int(code != 0), 0]
+        if code != 0 and counts[1] == 0:
+            counts[1] = 1  # It did not even get to its tests.
+        behind = left_behind(run_id)
+        for pid, command in behind:
+            output += f"\nleft behind: {pid} {command}"
+            os.kill(pid, signal.SIGKILL)
+        counts[1] += len(behind)
+        totals = [total + count for total, count in zip(totals, counts)]
+        verdict = "ok" if counts[1] == 0 else "FAILED"
+        print(f"      {verdict}: {counts[0]} passed, {counts[1]} failed, {counts[2]} skipped in {time.monotonic() - started:.0f} s", flush=True)
+        if counts[1] or arguments.verbose:
+            print(output, flush=True)
+        for line in re.findall(r"^SKIPPED: .*$", output, re.M):
+            print("      " + line, flush=True)
+    print(f"{totals[0]} passed, {totals[1]} failed, {totals[2]} skipped")
+    return 1 if totals[1] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
