@@ -1,6 +1,8 @@
 # What a developer does; every target says so in its line. `make help` lists them.
 CARGO_PROFILE = quick
 MVN = mvn -B -q -ntp
+# Maven, Go and the tests look for libraries here.
+export CARGO_TARGET_DIR := $(CURDIR)/target
 
 .PHONY: help check-tools build native java go demo test test-full format header bench clean
 

@@ -89,7 +89,8 @@ def main():
     arguments = parser.parse_args()
     lanes = [lane for lane in LANES if (arguments.full or not lane.full) and (arguments.only or "") in lane.name]
     run_id = uuid.uuid4().hex
-    environment = dict(os.environ, **{MARKER: run_id, "RUST_BACKTRACE": "0", "CARGO_TERM_COLOR": "never"})
+    environment = dict(os.environ, **{MARKER: run_id, "RUST_BACKTRACE": "0", "CARGO_TERM_COLOR": "never",
+                                        "CARGO_TARGET_DIR": str(ROOT / "target")})
     totals = [0, 0, 0]
     for number, lane in enumerate(lanes, 1):
         print(f"[{number}/{len(lanes)}] {lane.name} ...", flush=True)

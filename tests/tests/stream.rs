@@ -115,6 +115,30 @@ async fn nothing_is_widened_over_the_wire() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_name_in_two_namespaces_means_the_own_one() {
+    let entry = |namespace: &str, port: u16| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: a, namespace: {namespace}}}\nspec:\n  \
+             hosts: [a.{namespace}.svc.cluster.local]\n  resolution: STATIC\n  ports: [{{number: 80, name: http, protocol: HTTP}}]\n  \
+             endpoints: [{{address: 127.0.0.1, ports: {{http: {port}}}}}]\n---\n"
+        )
+    };
+    let text = entry("one", 9001) + &entry("two", 9002);
+    let state = istio::generate(&istio::parse(Path::new("mesh.yaml"), &text).unwrap(), 1);
+    let server = serve(state, true).await;
+    for (namespace, own, other) in [("one", 9001, 9002), ("two", 9002, 9001)] {
+        let client = std::sync::Arc::new(open(server.address(), &format!(", \"namespace\": \"{namespace}\"")));
+        let (far, stranger) = if namespace == "one" { ("a.two", "a.three") } else { ("a.one", "a.three") };
+        for target in ["a", far, stranger] {
+            client.watch(target).unwrap();
+        }
+        until(&client, "a", move |_, ports| ports == [own]).await;
+        until(&client, far, move |_, ports| ports == [other]).await;
+        until(&client, stranger, |state, _| state == State::Unknown).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lists_survive_the_control_plane_and_recover_with_it() {
     let server = serve(mesh(1, &[9001], &[]), true).await;
     let address = server.address();

@@ -62,6 +62,7 @@ impl AssignmentDecoder {
             localities: Vec::new(),
             extensions: Vec::new(),
             last: RawExtension::default(),
+            metadata: Default::default(),
             unreachable: 0,
         };
         walk.assignment(body).map_err(|fault| fault.to_string())?;
@@ -111,6 +112,8 @@ struct Walk<'a, 's> {
     localities: Vec<Locality>,
     extensions: Vec<Extension>,
     last: RawExtension<'a>,
+    /// Metadata seen last, with what it says. Endpoints of a service repeat it byte for byte, in one of two orders of its keys.
+    metadata: [(&'a [u8], Metadata<'a>); 2],
     unreachable: u32,
 }
 
@@ -122,7 +125,7 @@ enum Address<'a> {
     Unreachable,
 }
 
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Metadata<'a> {
     workload: &'a str,
     may_tls: bool,
@@ -184,14 +187,13 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn endpoint(&mut self, body: &'a [u8], locality: u16, priority: u8) -> Result<(), Fault> {
-        let (mut host, mut health, mut weight) = (Host::default(), 0, None);
-        let mut metadata = Metadata::default();
+        let (mut host, mut health, mut weight, mut metadata) = (Host::default(), 0, None, Metadata::default());
         let mut fields = Fields::of(body);
         while let Some((number, value)) = fields.next()? {
             match number {
                 1 => self.host(value.bytes()?, &mut host)?,
                 2 => health = value.varint()?,
-                3 => read_metadata(value.bytes()?, &mut metadata)?,
+                3 => metadata = self.metadata(value.bytes()?)?,
                 4 => weight = Some(wrapped_u32(value.bytes()?)?),
                 _ => {}
             }
@@ -234,12 +236,21 @@ impl<'a> Walk<'a, '_> {
         Ok(())
     }
 
+    fn metadata(&mut self, body: &'a [u8]) -> Result<Metadata<'a>, WireError> {
+        if let Some((_, known)) = self.metadata.iter().find(|(seen, _)| *seen == body) {
+            return Ok(*known);
+        }
+        let read = read_metadata(body)?;
+        self.metadata = [(body, read), self.metadata[0]];
+        Ok(read)
+    }
+
     /// Index plus one of the extension with this content; 0 when there is nothing to say.
     fn extension(&mut self, hostname: &'a str, workload: &'a str, additional: Vec<SocketAddr>) -> u32 {
         if hostname.is_empty() && workload.is_empty() && additional.is_empty() {
             return 0;
         }
-        if additional.is_empty() && self.last.index > 0 && self.last.hostname == hostname && self.last.workload == workload {
+        if additional.is_empty() && self.last.index > 0 && same(self.last.hostname, hostname) && same(self.last.workload, workload) {
             return self.last.index;
         }
         let plain = additional.is_empty();
@@ -348,7 +359,13 @@ fn wrapped_u32(body: &[u8]) -> Result<u32, WireError> {
     Ok(found)
 }
 
-fn read_metadata<'a>(body: &'a [u8], metadata: &mut Metadata<'a>) -> Result<(), WireError> {
+/// Equal, with a look at the addresses first: equal texts are mostly the same bytes.
+fn same(a: &str, b: &str) -> bool {
+    std::ptr::eq(a, b) || a == b
+}
+
+fn read_metadata(body: &[u8]) -> Result<Metadata<'_>, WireError> {
+    let mut metadata = Metadata::default();
     let mut fields = Fields::of(body);
     while let Some((number, value)) = fields.next()? {
         if number != 1 {
@@ -362,7 +379,7 @@ fn read_metadata<'a>(body: &'a [u8], metadata: &mut Metadata<'a>) -> Result<(), 
             _ => {}
         }
     }
-    Ok(())
+    Ok(metadata)
 }
 
 /// Key and value of a map entry.

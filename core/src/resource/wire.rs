@@ -80,6 +80,7 @@ impl<'a> Fields<'a> {
         Ok(Some((number, self.value(number, wire_type, 0)?)))
     }
 
+    #[inline]
     fn key(&mut self) -> Result<(u32, u8), WireError> {
         let key = u32::try_from(self.varint()?).map_err(|_| WireError::Key)?;
         let number = key >> 3;
@@ -123,6 +124,15 @@ impl<'a> Fields<'a> {
 
     #[inline]
     fn varint(&mut self) -> Result<u64, WireError> {
+        // Nearly every key and length of an assignment is one byte.
+        if let [byte @ 0..=0x7f, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, WireError> {
         let mut value = 0u64;
         for (index, byte) in self.rest.iter().enumerate().take(10) {
             value |= u64::from(byte & 0x7f) << (7 * index);
