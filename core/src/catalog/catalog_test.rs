@@ -43,6 +43,10 @@ impl Mesh {
 
     fn settle(&mut self, mut changes: Changes) {
         self.catalog.settle(self.now, &mut changes);
+        assert!(
+            self.catalog.next_deadline().is_none_or(|deadline| deadline > self.now),
+            "a deadline that has passed would never let go"
+        );
         for (kind, name, wanted) in changes.subscriptions {
             let text = format!("{} {name}", kind.short());
             if wanted {
@@ -291,6 +295,22 @@ fn a_port_choice_does_not_wait_for_routes_for_ever() {
     assert_eq!(mesh.subscribed.len(), 2, "routes of both ports");
     mesh.advance(Duration::from_secs(1));
     assert_eq!(mesh.subscribed, [format!("RDS {HOST}:80"), format!("EDS {}", name(80, "", HOST))]);
+}
+
+#[test]
+fn a_wait_that_lost_its_reason_does_not_go_on() {
+    let mut mesh = Mesh::new();
+    mesh.watch("go-sc-a");
+    mesh.apply(vec![cluster(&name(81, "", HOST)), cluster(&name(80, "", HOST)), ANSWERED]);
+    mesh.apply(vec![gone(Kind::Cluster, &name(81, "", HOST)), gone(Kind::Cluster, &name(80, "", HOST))]);
+    mesh.advance(Duration::from_secs(2));
+    assert_eq!((mesh.state("go-sc-a"), mesh.catalog.next_deadline()), (State::Unknown, None));
+
+    let mut mesh = served("go-sc-a");
+    mesh.apply(vec![routes(&format!("{HOST}:8080"), &[(&name(8080, "v9", HOST), 1)])]);
+    mesh.apply(vec![routes(&format!("{HOST}:8080"), &[(&name(8080, "v1", HOST), 1)])]);
+    mesh.advance(Duration::from_secs(20));
+    assert_eq!((mesh.list("go-sc-a").len(), mesh.catalog.next_deadline()), (2, None), "the old list stands, nothing ticks");
 }
 
 #[test]

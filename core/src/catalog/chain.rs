@@ -30,6 +30,8 @@ impl Catalog {
     }
 
     fn follow_into(&self, watched: &mut Watched, now: Time, needs: &mut Vec<Need>) -> Answer {
+        // Set again below, and only while the choice of a port really waits.
+        let port_deadline = watched.port_deadline.take();
         let (host, port, subset) = match watched.meant.subject().clone() {
             Subject::Cluster(name) => return self.follow_cluster(&name, needs),
             Subject::Service { host, port, subset } => (host, port, subset),
@@ -54,10 +56,12 @@ impl Catalog {
                 return invalid(Invalid::NoSuchPort, &found, format!("{found} has no port {port}; it has {}", ports.join(", ")));
             }
             Some(port) => port,
-            None => match self.choose_port(watched, &found, service, now, needs) {
-                Port::Chosen(port) => port,
-                Port::Waiting => return Answer::Waiting,
-            },
+            None => {
+                match self.choose_port(watched, &found, service, port_deadline.unwrap_or(now + self.rules.port_wait), now, needs) {
+                    Port::Chosen(port) => port,
+                    Port::Waiting => return Answer::Waiting,
+                }
+            }
         };
         let base = ClusterName { host: &found, port, subset: "" };
         match &subset {
@@ -67,7 +71,15 @@ impl Catalog {
     }
 
     /// The only port; else the only one with a route for the host; else 80, 8080, the lowest.
-    fn choose_port(&self, watched: &mut Watched, host: &str, service: &Service, now: Time, needs: &mut Vec<Need>) -> Port {
+    fn choose_port(
+        &self,
+        watched: &mut Watched,
+        host: &str,
+        service: &Service,
+        deadline: Time,
+        now: Time,
+        needs: &mut Vec<Need>,
+    ) -> Port {
         if let Some(port) = watched.port.filter(|port| service.ports.contains_key(port)) {
             return Port::Chosen(port);
         }
@@ -78,8 +90,8 @@ impl Catalog {
                 let mut http = several.to_vec();
                 if self.rules.routes {
                     let tables: Vec<_> = several.iter().map(|port| self.routes.get(format!("{host}:{port}").as_str())).collect();
-                    let deadline = *watched.port_deadline.get_or_insert(now + self.rules.port_wait);
                     if tables.iter().any(Option::is_none) && now < deadline {
+                        watched.port_deadline = Some(deadline);
                         needs.extend(several.iter().map(|port| (Kind::Routes, format!("{host}:{port}").into())));
                         return Port::Waiting;
                     }
@@ -91,7 +103,6 @@ impl Catalog {
             }
         };
         watched.port = Some(chosen);
-        watched.port_deadline = None;
         Port::Chosen(chosen)
     }
 

@@ -82,6 +82,8 @@ pub struct Catalog {
     /// Who may mean a host.
     by_candidate: HashMap<String, Vec<usize>>,
     touched: BTreeSet<usize>,
+    /// Who waits until when.
+    deadlines: BTreeSet<(Time, usize)>,
 }
 
 impl Catalog {
@@ -99,6 +101,7 @@ impl Catalog {
             users: HashMap::new(),
             by_candidate: HashMap::new(),
             touched: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
         }
     }
 
@@ -135,6 +138,9 @@ impl Catalog {
         let watched = self.targets[slot].take()?;
         self.by_target.remove(target);
         self.touched.remove(&slot);
+        if let Some(deadline) = watched.deadline() {
+            self.deadlines.remove(&(deadline, slot));
+        }
         for candidate in self.candidates(&watched.meant) {
             if let Some(slots) = self.by_candidate.get_mut(&candidate) {
                 slots.retain(|other| *other != slot);
@@ -177,16 +183,17 @@ impl Catalog {
 
     /// Touches the targets whose waiting is over.
     pub fn on_tick(&mut self, now: Time) {
-        for (slot, watched) in self.targets.iter().enumerate() {
-            if watched.as_ref().and_then(Watched::deadline).is_some_and(|deadline| deadline <= now) {
-                self.touched.insert(slot);
-            }
+        while let Some((deadline, slot)) = self.deadlines.first().copied()
+            && deadline <= now
+        {
+            self.deadlines.pop_first();
+            self.touched.insert(slot);
         }
     }
 
     /// When `on_tick` is due.
     pub fn next_deadline(&self) -> Option<Time> {
-        self.targets.iter().flatten().filter_map(Watched::deadline).min()
+        self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
     /// The first CDS answer has arrived.
@@ -260,6 +267,7 @@ impl Catalog {
 
     fn look(&mut self, slot: usize, now: Time, changes: &mut Changes) {
         let Some(mut watched) = self.targets.get_mut(slot).and_then(Option::take) else { return };
+        let waited_until = watched.deadline();
         let verdict = self.follow(&mut watched, now);
         let wanted: Vec<Need> = verdict.needs;
         let added: Vec<Need> = wanted.iter().filter(|need| !watched.needs.contains(need)).cloned().collect();
@@ -270,6 +278,10 @@ impl Catalog {
         if keep_old {
             watched.needs.extend(dropped.iter().cloned());
         }
+        if let Some(deadline) = waited_until {
+            self.deadlines.remove(&(deadline, slot));
+        }
+        self.deadlines.extend(watched.deadline().map(|deadline| (deadline, slot)));
         self.targets[slot] = Some(watched);
         for need in added {
             self.require(slot, need, changes);

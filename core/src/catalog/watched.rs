@@ -57,7 +57,10 @@ impl Watched {
                 self.say(pending, changes, slot);
             }
             // Last known good: an answer that does not come does not take away what is served.
-            Answer::Waiting => return has_list,
+            Answer::Waiting => {
+                self.held_until = None;
+                return has_list;
+            }
             Answer::Doubtful(settled) => {
                 let until = *self.held_until.get_or_insert(now + patience);
                 if has_list && now < until {

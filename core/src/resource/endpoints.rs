@@ -61,7 +61,7 @@ impl AssignmentDecoder {
             endpoints: Vec::with_capacity(body.len() / 128),
             localities: Vec::new(),
             extensions: Vec::new(),
-            last: RawExtension::default(),
+            last: Default::default(),
             metadata: Default::default(),
             unreachable: 0,
         };
@@ -96,8 +96,8 @@ impl std::fmt::Display for Fault {
     }
 }
 
-/// The shareable part of the endpoint before, still as bytes: most endpoints of a service repeat it.
-#[derive(Default, PartialEq)]
+/// The shareable part of an endpoint, still as bytes, with its place in the table.
+#[derive(Clone, Copy, Default)]
 struct RawExtension<'a> {
     hostname: &'a str,
     workload: &'a str,
@@ -111,7 +111,8 @@ struct Walk<'a, 's> {
     endpoints: Vec<Endpoint>,
     localities: Vec<Locality>,
     extensions: Vec<Extension>,
-    last: RawExtension<'a>,
+    /// Extensions used last: most endpoints of a service repeat one of them.
+    last: [RawExtension<'a>; 2],
     /// Metadata seen last, with what it says. Endpoints of a service repeat it byte for byte, in one of two orders of its keys.
     metadata: [(&'a [u8], Metadata<'a>); 2],
     unreachable: u32,
@@ -250,8 +251,10 @@ impl<'a> Walk<'a, '_> {
         if hostname.is_empty() && workload.is_empty() && additional.is_empty() {
             return 0;
         }
-        if additional.is_empty() && self.last.index > 0 && same(self.last.hostname, hostname) && same(self.last.workload, workload) {
-            return self.last.index;
+        if additional.is_empty()
+            && let Some(known) = self.last.iter().find(|l| l.index > 0 && same(l.hostname, hostname) && same(l.workload, workload))
+        {
+            return known.index;
         }
         let plain = additional.is_empty();
         let extension = Extension { hostname: self.strings.intern(hostname), workload: self.strings.intern(workload), additional };
@@ -266,7 +269,7 @@ impl<'a> Walk<'a, '_> {
             }
         } as u32;
         if plain {
-            self.last = RawExtension { hostname, workload, index };
+            self.last = [RawExtension { hostname, workload, index }, self.last[0]];
         }
         index
     }

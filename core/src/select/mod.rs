@@ -19,8 +19,8 @@ use crate::model::{Assignment, Endpoint, Health};
 /// A part without a usable endpoint leaves its share to the others. One part whose endpoints are all usable is not copied.
 pub fn effective(parts: &[Part<'_>]) -> List {
     if let [part] = parts
-        && !part.locality_weighted
         && is_whole(part.assignment)
+        && (!part.locality_weighted || is_evenly_weighted(part.assignment))
     {
         let Assignment { endpoints, localities, extensions, .. } = &**part.assignment;
         return List::new(Arc::clone(endpoints), Arc::clone(localities), Arc::clone(extensions));
@@ -58,6 +58,18 @@ pub fn effective(parts: &[Part<'_>]) -> List {
 fn is_whole(assignment: &Assignment) -> bool {
     let first = assignment.endpoints.first().map(|endpoint| endpoint.priority);
     assignment.endpoints.iter().all(|endpoint| Some(endpoint.priority) == first && endpoint.health().is_usable())
+}
+
+/// Every locality weighs what its endpoints weigh together, as istiod sends it unless told otherwise: weighting by locality
+/// changes nothing.
+fn is_evenly_weighted(assignment: &Assignment) -> bool {
+    let mut sums = vec![0u64; assignment.localities.len()];
+    for endpoint in &*assignment.endpoints {
+        if let Some(sum) = sums.get_mut(usize::from(endpoint.locality)) {
+            *sum += u64::from(endpoint.weight);
+        }
+    }
+    assignment.localities.iter().zip(sums).all(|(locality, sum)| sum == 0 || sum == u64::from(locality.weight))
 }
 
 fn usable(assignment: &Assignment) -> Vec<Endpoint> {
@@ -140,6 +152,25 @@ mod tests {
         ]);
         assert_eq!(seen(&list), [(1, 4), (2, 4), (3, 4), (9, 3)], "12 : 3 is 80 : 20");
         assert_eq!(list.endpoints()[3].locality, 1, "localities of the second part follow those of the first");
+    }
+
+    #[test]
+    fn locality_weights_divide_the_traffic_before_endpoint_weights_do() {
+        let place = |locality, endpoint: Endpoint| Endpoint { locality, ..endpoint };
+        let zone = |weight| Locality { weight, ..Default::default() };
+        let endpoints = [
+            place(0, endpoint(1, 0, Health::Healthy, 1)),
+            place(0, endpoint(2, 0, Health::Healthy, 1)),
+            place(1, endpoint(3, 0, Health::Healthy, 1)),
+        ];
+        let with = |weights: [u32; 2]| {
+            Arc::new(Assignment { endpoints: endpoints.into(), localities: weights.map(zone).into(), ..Default::default() })
+        };
+        let list = |a: &Arc<Assignment>| effective(&[Part { assignment: a, share: 1, locality_weighted: true }]);
+        assert_eq!(seen(&list(&with([1, 1]))), [(1, 1), (2, 1), (3, 2)], "half of the traffic for each zone");
+        assert_eq!(seen(&list(&with([1, 0]))), [(1, 1), (2, 1), (3, 1)], "nobody is left out for a missing weight");
+        let even = with([2, 1]);
+        assert!(std::ptr::eq(list(&even).endpoints(), &*even.endpoints), "nothing to change, nothing copied");
     }
 
     #[test]
