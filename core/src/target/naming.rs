@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From the name a caller uses to a host of the mesh, so that every runtime agrees.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{Directory, Subject, Target};
+
+/// Rules for finding a host.
+#[derive(Clone, Debug, Default)]
+pub struct Naming {
+    /// Namespace of this process.
+    pub namespace: String,
+    /// For instance `cluster.local`.
+    pub cluster_domain: String,
+    /// Namespaces tried after the own one, in order.
+    pub search_namespaces: Vec<String>,
+    /// Explicit names; win over everything.
+    pub targets: BTreeMap<String, Target>,
+    /// As a last resort take the only host whose first label is the name.
+    pub match_first_label: bool,
+}
+
+/// Outcome of a search.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostMatch {
+    /// The host, as CDS spells it.
+    Found(Arc<str>),
+    /// No such host.
+    None,
+    /// Several hosts share the first label.
+    Ambiguous(Vec<Arc<str>>),
+}
+
+impl Naming {
+    /// The target that a caller's target stands for: the explicit map, and Nacos' `GROUP@@` in front of a name.
+    pub fn rewrite(&self, target: &Target) -> Target {
+        let Subject::Service { host, port, subset } = target.subject() else { return target.clone() };
+        let plain = host.rsplit("@@").next().unwrap_or(host);
+        if let Some(mapped) = self.targets.get(host.as_str()).or_else(|| self.targets.get(plain)) {
+            return target.mapped_to(mapped);
+        }
+        Target::service(plain.to_owned(), *port, subset.clone())
+    }
+
+    /// Hosts that a name may mean, in order of preference.
+    pub fn candidates(&self, name: &str) -> Vec<String> {
+        let domain = &self.cluster_domain;
+        let mut hosts = vec![name.to_owned()];
+        if name.contains('.') {
+            hosts.push(format!("{name}.svc.{domain}"));
+            hosts.push(format!("{name}.{domain}"));
+        } else {
+            let namespaces = std::iter::once(&self.namespace).chain(&self.search_namespaces);
+            hosts.extend(namespaces.filter(|ns| !ns.is_empty()).map(|ns| format!("{name}.{ns}.svc.{domain}")));
+        }
+        hosts
+    }
+
+    /// Finds the host that a name means. Never decides by the first label alone unless told to.
+    pub fn find(&self, directory: &Directory, name: &str) -> HostMatch {
+        for candidate in self.candidates(name) {
+            if let Some((host, _)) = directory.get(&candidate) {
+                return HostMatch::Found(Arc::clone(host));
+            }
+        }
+        if !self.match_first_label || name.contains('.') {
+            return HostMatch::None;
+        }
+        match directory.with_first_label(name).as_slice() {
+            [] => HostMatch::None,
+            [only] => HostMatch::Found(Arc::clone(only)),
+            several => HostMatch::Ambiguous(several.iter().map(|host| Arc::clone(host)).collect()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ClusterName;
+
+    fn directory(hosts: &[&str]) -> Directory {
+        let mut directory = Directory::default();
+        for host in hosts {
+            directory.add(ClusterName { host, port: 80, subset: "" });
+        }
+        directory
+    }
+
+    fn naming() -> Naming {
+        Naming {
+            namespace: "demo".into(),
+            cluster_domain: "cluster.local".into(),
+            search_namespaces: vec!["shared".into()],
+            ..Default::default()
+        }
+    }
+
+    fn found(naming: &Naming, directory: &Directory, name: &str) -> String {
+        match naming.find(directory, name) {
+            HostMatch::Found(host) => host.to_string(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_first_rule_that_hits_wins() {
+        let all = ["echo", "echo.demo.svc.cluster.local", "echo.shared.svc.cluster.local", "other.shared.svc.cluster.local"];
+        let directory = directory(&all);
+        assert_eq!(found(&naming(), &directory, "echo"), "echo", "an exact host, dot or not");
+        assert_eq!(found(&naming(), &directory, "echo.demo"), "echo.demo.svc.cluster.local");
+        assert_eq!(found(&naming(), &directory, "echo.shared.svc"), "echo.shared.svc.cluster.local");
+        assert_eq!(found(&naming(), &directory, "other"), "other.shared.svc.cluster.local", "a search namespace");
+    }
+
+    #[test]
+    fn two_namespaces_with_one_name_are_told_apart() {
+        let directory = directory(&["echo.demo.svc.cluster.local", "echo.prod.svc.cluster.local"]);
+        assert_eq!(found(&naming(), &directory, "echo"), "echo.demo.svc.cluster.local", "the own namespace");
+        assert_eq!(found(&naming(), &directory, "echo.prod"), "echo.prod.svc.cluster.local");
+        let stranger = Naming { namespace: "third".into(), search_namespaces: vec![], ..naming() };
+        assert_eq!(stranger.find(&directory, "echo"), HostMatch::None, "never another namespace's by its first label");
+    }
+
+    #[test]
+    fn the_first_label_decides_only_when_told_and_only_when_unique() {
+        let stranger = Naming { namespace: "third".into(), search_namespaces: vec![], match_first_label: true, ..naming() };
+        let one = directory(&["echo.demo.svc.cluster.local"]);
+        assert_eq!(found(&stranger, &one, "echo"), "echo.demo.svc.cluster.local");
+        let two = directory(&["echo.demo.svc.cluster.local", "echo.prod.svc.cluster.local"]);
+        assert!(matches!(stranger.find(&two, "echo"), HostMatch::Ambiguous(hosts) if hosts.len() == 2));
+    }
+
+    #[test]
+    fn the_map_wins_and_a_nacos_group_is_stripped() {
+        let mapped = Target::parse("echo.prod:8080/v2").expect("valid");
+        let naming = Naming { targets: BTreeMap::from([("go-sc-a".into(), mapped)]), ..naming() };
+        let rewritten = |spelling| naming.rewrite(&Target::parse(spelling).expect("valid")).to_string();
+        assert_eq!(rewritten("go-sc-a"), "echo.prod:8080/v2");
+        assert_eq!(rewritten("DEFAULT_GROUP@@go-sc-a"), "echo.prod:8080/v2");
+        assert_eq!(rewritten("go-sc-a/v1"), "echo.prod:8080/v1", "what the caller says about the subset stands");
+        assert_eq!(rewritten("DEFAULT_GROUP@@other:81"), "other:81");
+    }
+}
