@@ -17,7 +17,7 @@ import time
 import uuid
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-MARKER = "PROXYLESS_TEST_RUN"
+MARKER = "PXL_TEST_RUN"
 MVN = ["mvn", "-B", "-ntp"]
 
 

@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A server whose every stream is played by the test: it reads requests and writes responses, nothing happens by itself.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
-use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle, time::timeout};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    sync::mpsc,
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{
     Status, Streaming,
-    transport::{Server as Grpc, server::TcpIncoming},
+    metadata::MetadataMap,
+    transport::{Identity, Server as Grpc, ServerTlsConfig, server::TcpIncoming},
 };
 
 use crate::service::{Handler, service};
@@ -28,6 +35,7 @@ pub struct Script {
 /// One delta stream, both ends in the test's hands. Dropping it ends the stream in order.
 #[derive(Debug)]
 pub struct DeltaStream {
+    headers: MetadataMap,
     requests: Streaming<DeltaDiscoveryRequest>,
     responses: mpsc::UnboundedSender<Result<DeltaDiscoveryResponse, Status>>,
 }
@@ -38,12 +46,38 @@ impl Script {
     /// # Errors
     /// When nothing can be bound.
     pub async fn start() -> io::Result<Self> {
+        Self::listen(Grpc::builder()).await
+    }
+
+    /// Listens on a free loopback port with this certificate and key (PEM).
+    ///
+    /// # Errors
+    /// When nothing can be bound, or the certificate cannot be used.
+    pub async fn start_tls(certificate: &str, key: &str) -> io::Result<Self> {
+        let tls = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
+        Self::listen(Grpc::builder().tls_config(tls).map_err(io::Error::other)?).await
+    }
+
+    /// Listens on a Unix socket; its address is of no meaning then.
+    ///
+    /// # Errors
+    /// When the socket cannot be bound.
+    pub async fn start_unix(path: &Path) -> io::Result<Self> {
+        let incoming = UnixListenerStream::new(UnixListener::bind(path)?);
+        let (opened, streams) = mpsc::unbounded_channel();
+        let task = tokio::spawn(async move {
+            let _ = Grpc::builder().add_service(service(Arc::new(Scripted { opened }))).serve_with_incoming(incoming).await;
+        });
+        Ok(Self { address: ([127, 0, 0, 1], 0).into(), streams, task })
+    }
+
+    async fn listen(mut server: Grpc) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (opened, streams) = mpsc::unbounded_channel();
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let task = tokio::spawn(async move {
-            let _ = Grpc::builder().add_service(service(Arc::new(Scripted { opened }))).serve_with_incoming(incoming).await;
+            let _ = server.add_service(service(Arc::new(Scripted { opened }))).serve_with_incoming(incoming).await;
         });
         Ok(Self { address, streams, task })
     }
@@ -69,6 +103,11 @@ impl Drop for Script {
 }
 
 impl DeltaStream {
+    /// A header that the client sent with the stream.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
     /// The next request.
     ///
     /// # Panics
@@ -100,9 +139,10 @@ impl Handler for Scripted {
 
     fn delta(
         &self,
+        headers: MetadataMap,
         requests: Streaming<DeltaDiscoveryRequest>,
         responses: mpsc::UnboundedSender<Result<DeltaDiscoveryResponse, Status>>,
     ) -> Result<(), Status> {
-        self.opened.send(DeltaStream { requests, responses }).map_err(|_| Status::unavailable("the script is over"))
+        self.opened.send(DeltaStream { headers, requests, responses }).map_err(|_| Status::unavailable("the script is over"))
     }
 }

@@ -13,6 +13,7 @@ use tokio::{
 };
 use tonic::{
     Status, Streaming,
+    metadata::MetadataMap,
     transport::{Server as Grpc, server::TcpIncoming},
 };
 
@@ -113,6 +114,7 @@ impl Handler for Serving {
 
     fn delta(
         &self,
+        _headers: MetadataMap,
         mut requests: Streaming<DeltaDiscoveryRequest>,
         responses: mpsc::UnboundedSender<Result<DeltaDiscoveryResponse, Status>>,
     ) -> Result<(), Status> {

@@ -9,7 +9,7 @@ use envoy_types::pb::envoy::service::discovery::v3::{
 };
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, wrappers::UnboundedReceiverStream};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
 /// Takes care of streams as they open.
 pub(crate) trait Handler: Send + Sync + 'static {
@@ -19,6 +19,7 @@ pub(crate) trait Handler: Send + Sync + 'static {
     /// A delta stream opened; an error refuses it.
     fn delta(
         &self,
+        headers: MetadataMap,
         requests: Streaming<DeltaDiscoveryRequest>,
         responses: mpsc::UnboundedSender<Result<DeltaDiscoveryResponse, Status>>,
     ) -> Result<(), Status>;
@@ -52,7 +53,8 @@ impl<H: Handler> AggregatedDiscoveryService for Ads<H> {
         request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
         let (responses, queue) = mpsc::unbounded_channel();
-        self.0.delta(request.into_inner(), responses)?;
+        let headers = request.metadata().clone();
+        self.0.delta(headers, request.into_inner(), responses)?;
         Ok(Response::new(Box::pin(UnboundedReceiverStream::new(queue))))
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What end-to-end tests share: real processes that always end, real HTTP services, a control plane over a file.
 //!
-//! Every process carries the marker `PROXYLESS_TEST_RUN` of the run in its environment, so that one left behind can be found.
+//! Every process carries the marker `PXL_TEST_RUN` of the run in its environment, so that one left behind can be found.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, missing_docs, reason = "a test that cannot go on has failed")]
 
 mod http;

@@ -50,13 +50,17 @@ pub fn jvm(server: &str) -> Command {
 }
 
 /// Polls until `what` holds.
-pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
+    poll(probe).unwrap_or_else(|| panic!("not in time: {what}"))
+}
+
+fn poll<T>(mut probe: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some(found) = probe() {
+        let found = probe();
+        if found.is_some() || Instant::now() >= deadline {
             return found;
         }
-        assert!(Instant::now() < deadline, "not in time: {what}");
         thread::sleep(PAUSE);
     }
 }
@@ -96,22 +100,19 @@ impl Process {
 
     /// Waits for a line of standard output that satisfies `wanted`.
     pub fn line(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
-        eventually(&format!("{what}\n--- out\n{}\n--- err\n{}", self.out(), self.err()), || {
+        let mut ended = false;
+        let found = poll(|| {
+            ended = self.child.try_wait().unwrap().is_some();
             let found = self.out().lines().rfind(|line| wanted(line)).map(str::to_owned);
-            if found.is_none() {
-                assert!(
-                    self.child.try_wait().unwrap().is_none(),
-                    "ended before {what}\n--- out\n{}\n--- err\n{}",
-                    self.out(),
-                    self.err()
-                );
-            }
-            found
-        })
+            (found.is_some() || ended).then_some(found)
+        });
+        let why = if ended { "ended before" } else { "not in time:" };
+        found.flatten().unwrap_or_else(|| panic!("{why} {what}\n--- out\n{}\n--- err\n{}", self.out(), self.err()))
     }
 
     pub fn wait(&mut self) -> ExitStatus {
-        eventually(&format!("the end of a process\n{}{}", self.out(), self.err()), || self.child.try_wait().unwrap())
+        let status = poll(|| self.child.try_wait().unwrap());
+        status.unwrap_or_else(|| panic!("does not end\n--- out\n{}\n--- err\n{}", self.out(), self.err()))
     }
 
     /// Ends it as a crash would.

@@ -85,7 +85,12 @@ public final class RibbonAdapter implements BalancerAdapter {
     if (own.knownToRegistry || lists.await(service).state != View.State.READY) {
       return false;
     }
-    return apply(balancer, own, service);
+    // Another thread may be applying the same list at this moment: then ours is dropped, and theirs
+    // will be there shortly.
+    for (int tries = 0; tries < 1000 && !apply(balancer, own, service); tries++) {
+      Thread.yield();
+    }
+    return true;
   }
 
   @Override

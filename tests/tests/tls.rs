@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+//! TLS is verified, always; a token goes over TLS only and is read anew for every stream; Unix sockets work.
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use proxyless_control_plane::scripted::Script;
+use proxyless_core::{
+    Client,
+    config::{Config, Sources},
+};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use tempfile::TempDir;
+
+/// A certificate authority and the files a client needs.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    root: String,
+    folder: TempDir,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let root = params.self_signed(&key).unwrap().pem();
+        Self { issuer: Issuer::new(params, key), root, folder: TempDir::new().unwrap() }
+    }
+
+    /// Certificate and key for a server of this name, valid until the end of that year.
+    fn server(&self, name: &str, year: i32) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(year, 12, 31);
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn root_file(&self) -> PathBuf {
+        self.file("root.pem", &self.root)
+    }
+}
+
+fn open(settings: &serde_json::Value) -> Arc<Client> {
+    let document = settings.to_string();
+    Arc::new(Client::open(Config::load(&Sources { document, ..Default::default() }).unwrap()).unwrap())
+}
+
+/// Why the client is not connected, once it has tried.
+async fn refusal(client: &Arc<Client>) -> String {
+    let client = Arc::clone(client);
+    tokio::task::spawn_blocking(move || {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let status = client.describe().unwrap();
+            if status["failures"].as_u64() > Some(0) {
+                return status["last_error"].as_str().unwrap().to_owned();
+            }
+            assert!(Instant::now() < deadline, "{status:#}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    })
+    .await
+    .unwrap()
+}
+
+async fn nobody_comes(script: &mut Script) {
+    assert!(tokio::time::timeout(Duration::from_millis(200), script.accept()).await.is_err(), "a stream was opened");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verified_stream_carries_the_token_as_it_is_now() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.server("localhost", 2099);
+    let mut script = Script::start_tls(&certificate, &key).await.unwrap();
+    let token = authority.file("token", "first\n");
+    let _client = open(&serde_json::json!({
+        "server": format!("https://localhost:{}", script.address().port()),
+        "ca_file": authority.root_file(), "token_file": token, "cluster_id": "east",
+    }));
+    let mut stream = script.accept().await;
+    assert_eq!(stream.header("authorization"), Some("Bearer first"));
+    assert_eq!(stream.header("clusterid"), Some("east"));
+    stream.request().await;
+    fs::write(&token, "second").unwrap();
+    stream.fail(tonic::Status::unavailable("rotate"));
+    assert_eq!(script.accept().await.header("authorization"), Some("Bearer second"), "read anew for every stream");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_of_another_root_another_name_or_another_time_is_refused() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    for (what, identity) in [
+        ("BadSignature", stranger.server("localhost", 2099)),
+        ("not valid for name", authority.server("istiod.elsewhere.svc", 2099)),
+        ("expired", authority.server("localhost", 2021)),
+    ] {
+        let mut script = Script::start_tls(&identity.0, &identity.1).await.unwrap();
+        let client = open(&serde_json::json!({
+            "server": format!("https://localhost:{}", script.address().port()),
+            "ca_file": authority.root_file(), "token_file": authority.file("token", "secret"),
+        }));
+        let why = refusal(&client).await;
+        assert!(why.to_lowercase().contains(&what.to_lowercase()) && !why.contains("secret"), "{what}: {why}");
+        nobody_comes(&mut script).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_to_check_can_be_said() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.server("istiod.istio-system.svc", 2099);
+    let mut script = Script::start_tls(&certificate, &key).await.unwrap();
+    let _client = open(&serde_json::json!({
+        "server": format!("https://{}", script.address()), "ca_file": authority.root_file(), "server_name": "istiod.istio-system.svc",
+    }));
+    script.accept().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_is_no_fall_back_to_plaintext() {
+    let authority = Authority::new();
+    let mut script = Script::start().await.unwrap();
+    let client = open(&serde_json::json!({
+        "server": format!("https://localhost:{}", script.address().port()),
+        "ca_file": authority.root_file(), "token_file": authority.file("token", "secret"),
+    }));
+    assert!(!refusal(&client).await.is_empty());
+    nobody_comes(&mut script).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unix_socket_serves_and_gets_no_token() {
+    let folder = TempDir::new().unwrap();
+    let socket = folder.path().join("XDS");
+    let mut script = Script::start_unix(&socket).await.unwrap();
+    let token = folder.path().join("token");
+    fs::write(&token, "secret").unwrap();
+    let _client = open(&serde_json::json!({"server": format!("unix://{}", socket.display()), "token_file": token}));
+    let mut stream = script.accept().await;
+    assert_eq!(stream.header("authorization"), None);
+    assert!(!stream.request().await.resource_names_subscribe.is_empty());
+}
