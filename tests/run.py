@@ -52,6 +52,9 @@ LANES = [
     Lane("unit: panics stay inside the C ABI", ["tests/panic-guard"]),
     Lane("unit: Java", MVN + ["test"], "java-shim", counts=surefire),
     Lane("end to end", ["cargo", "test", "--locked", "--no-fail-fast", "-p", "proxyless-tests"], counts=cargo),
+    Lane("engine against a model, 100,000 histories",
+         ["env", "PROPTEST_CASES=100000", "cargo", "test", "--locked", "--release", "-p", "proxyless-core", "--no-default-features", "model_tests"],
+         counts=cargo, full=True),
     Lane("demo", [sys.executable, "examples/spring-cloud-mesh/demo.py"], full=True),
 ]
 

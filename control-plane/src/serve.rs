@@ -88,60 +88,57 @@ struct Serving {
 }
 
 impl Handler for Serving {
-    fn sotw(&self, mut requests: Streaming<DiscoveryRequest>, responses: mpsc::UnboundedSender<Result<DiscoveryResponse, Status>>) {
-        let mut states = self.states.clone();
-        tokio::spawn(async move {
-            let mut stream = Stream::new(Arc::clone(&states.borrow_and_update()));
-            loop {
-                let answers = tokio::select! {
-                    request = requests.message() => match request {
-                        Ok(Some(request)) => stream.on_sotw(&request).into_iter().collect(),
-                        Ok(None) | Err(_) => return,
-                    },
-                    changed = states.changed() => match changed {
-                        Ok(()) => { let state = Arc::clone(&states.borrow_and_update()); stream.on_state(&state, false).1 }
-                        Err(_) => return,
-                    },
-                };
-                for answer in answers {
-                    if responses.send(Ok(answer)).is_err() {
-                        return;
-                    }
-                }
-            }
-        });
+    fn sotw(&self, requests: Streaming<DiscoveryRequest>, responses: Answers<DiscoveryResponse>) {
+        tokio::spawn(run(self.states.clone(), requests, responses, Stream::on_sotw, |stream, state| {
+            stream.on_state(state, false).1
+        }));
     }
 
     fn delta(
         &self,
         _headers: MetadataMap,
-        mut requests: Streaming<DeltaDiscoveryRequest>,
-        responses: mpsc::UnboundedSender<Result<DeltaDiscoveryResponse, Status>>,
+        requests: Streaming<DeltaDiscoveryRequest>,
+        responses: Answers<DeltaDiscoveryResponse>,
     ) -> Result<(), Status> {
         if !self.delta {
             return Err(Status::unimplemented("this server speaks the state of the world only"));
         }
-        let mut states = self.states.clone();
-        tokio::spawn(async move {
-            let mut stream = Stream::new(Arc::clone(&states.borrow_and_update()));
-            loop {
-                let answers = tokio::select! {
-                    request = requests.message() => match request {
-                        Ok(Some(request)) => stream.on_delta(&request).into_iter().collect(),
-                        Ok(None) | Err(_) => return,
-                    },
-                    changed = states.changed() => match changed {
-                        Ok(()) => { let state = Arc::clone(&states.borrow_and_update()); stream.on_state(&state, true).0 }
-                        Err(_) => return,
-                    },
-                };
-                for answer in answers {
-                    if responses.send(Ok(answer)).is_err() {
-                        return;
-                    }
-                }
-            }
-        });
+        tokio::spawn(run(self.states.clone(), requests, responses, Stream::on_delta, |stream, state| {
+            stream.on_state(state, true).0
+        }));
         Ok(())
+    }
+}
+
+type Answers<R> = mpsc::UnboundedSender<Result<R, Status>>;
+
+/// Serves one stream until either side ends it.
+async fn run<Q, R>(
+    mut states: watch::Receiver<Arc<State>>,
+    mut requests: Streaming<Q>,
+    responses: Answers<R>,
+    on_request: fn(&mut Stream, &Q) -> Option<R>,
+    on_state: fn(&mut Stream, &Arc<State>) -> Vec<R>,
+) {
+    let mut stream = Stream::new(Arc::clone(&states.borrow_and_update()));
+    loop {
+        let answers: Vec<R> = tokio::select! {
+            request = requests.message() => match request {
+                Ok(Some(request)) => on_request(&mut stream, &request).into_iter().collect(),
+                Ok(None) | Err(_) => return,
+            },
+            changed = states.changed() => match changed {
+                Ok(()) => {
+                    let state = Arc::clone(&states.borrow_and_update());
+                    on_state(&mut stream, &state)
+                }
+                Err(_) => return,
+            },
+        };
+        for answer in answers {
+            if responses.send(Ok(answer)).is_err() {
+                return;
+            }
+        }
     }
 }

@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
     Decode, Effect, Gone, Kind, Lost, ResourceStatus, Time, TypeStatus,
-    types::{Entry, Held, Name, Pending, Rejected, TypeState},
+    types::{Entry, Held, Name, Pending, REQUERIES, Rejected, TypeState},
 };
 use crate::backoff::{Backoff, Jitter};
 
@@ -116,6 +116,9 @@ impl<D: Decode> Engine<D> {
     /// Asks for one resource. A set: asking twice is asking once. Takes effect with the next `flush`.
     pub fn subscribe(&mut self, kind: Kind, name: &Arc<str>) {
         let state = &mut self.types[kind.index()];
+        if state.dropped.remove(&**name) {
+            state.requery.insert(Name(Arc::clone(name)), REQUERIES);
+        }
         let entry = state.entries.entry(Name(Arc::clone(name))).or_default();
         if !entry.subscribed {
             entry.subscribed = true;
@@ -293,6 +296,7 @@ impl<D: Decode> Engine<D> {
             return Absorbed::Ignored;
         }
         let hash = xxh3_128(body);
+        state.requery.remove(name);
         let entry = state.entry(name);
         entry.deadline = None;
         if entry.seen == self.responses {
@@ -385,8 +389,12 @@ impl<D: Decode> Engine<D> {
         if state.wildcard {
             return;
         }
+        let (dropped, requery, sotw) = (&mut state.dropped, &mut state.requery, self.settings.variant == Variant::Sotw);
         state.entries.retain(|name, entry| {
             if !entry.subscribed {
+                if requery.remove(&*name.0).is_some() || sotw && entry.told {
+                    dropped.insert(name.clone());
+                }
                 out.push(Effect::Forget { kind, name: Arc::clone(&name.0) });
             }
             entry.subscribed

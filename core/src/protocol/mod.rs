@@ -95,3 +95,7 @@ pub trait Decode {
 #[cfg(test)]
 #[path = "protocol_test.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "model_test.rs"]
+mod model_tests;

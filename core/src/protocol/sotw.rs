@@ -70,34 +70,55 @@ impl<D: Decode> Engine<D> {
         if errors.is_empty() {
             state.version = version;
             state.status.error.clear();
-            // This ACK restates the list. It can itself cross a push when it brings a change.
-            state.doubt = state.changed;
-            state.changed = false;
+            state.doubt |= std::mem::take(&mut state.changed);
             self.send_sotw(kind, None, now, out);
-            self.types[kind.index()].pending.clear();
-            self.forget_unsubscribed(kind, out);
+            self.told_all(kind, out);
             return;
         }
         let text = errors.join("; ");
         state.status.nacks += 1;
         state.status.error.clone_from(&text);
-        let restate = state.doubt || state.changed;
-        state.doubt = false;
+        state.doubt |= std::mem::take(&mut state.changed);
+        let restate = state.doubt || !state.requery.is_empty();
         self.send_sotw(kind, Some(Status { code: INVALID_ARGUMENT, message: text }), now, out);
         if restate {
-            // Servers drop the names of a NACK (istiod) and of a request that crossed this push: say them once more.
-            self.types[kind.index()].changed = false;
+            // Servers drop the names of a NACK (istiod) and of any request that crossed a push: say them once more. Several pushes
+            // may have been on their way, so an ACK in between proves nothing.
             self.send_sotw(kind, None, now, out);
+            self.told_all(kind, out);
         }
     }
 
+    /// Every change of the subscription is on its way.
+    fn told_all(&mut self, kind: Kind, out: &mut Vec<Effect<D::Value>>) {
+        self.types[kind.index()].pending.clear();
+        self.forget_unsubscribed(kind, out);
+    }
+
     fn send_sotw(&mut self, kind: Kind, error_detail: Option<Status>, now: Time, out: &mut Vec<Effect<D::Value>>) {
+        let without = error_detail.is_none() && !self.types[kind.index()].requery.is_empty();
+        if without {
+            self.push_sotw(kind, None, true, now, out);
+            self.types[kind.index()].requery.retain(|_, left| {
+                *left -= 1;
+                *left > 0
+            });
+        }
+        self.push_sotw(kind, error_detail, false, now, out);
+        self.arm_timers(kind, now);
+    }
+
+    /// One request with the whole list, or with the list without what must be asked for anew.
+    fn push_sotw(&mut self, kind: Kind, error_detail: Option<Status>, without: bool, now: Time, out: &mut Vec<Effect<D::Value>>) {
         let node = self.take_node(now);
         let state = &mut self.types[kind.index()];
         state.opened = true;
         let mut resource_names = Vec::new();
         if !state.wildcard {
             for (name, entry) in state.entries.iter_mut().filter(|(_, entry)| entry.subscribed) {
+                if without && state.requery.contains_key(&*name.0) {
+                    continue;
+                }
                 entry.told = true;
                 resource_names.push(name.0.to_string());
             }
@@ -111,7 +132,6 @@ impl<D: Decode> Engine<D> {
             response_nonce: state.nonce.clone(),
             error_detail,
         })));
-        self.arm_timers(kind, now);
     }
 }
 

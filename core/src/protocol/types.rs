@@ -3,7 +3,7 @@
 
 use std::{borrow::Borrow, sync::Arc};
 
-use hashbrown::{HashMap, hash_map::EntryRef};
+use hashbrown::{HashMap, HashSet, hash_map::EntryRef};
 
 use super::Time;
 
@@ -143,6 +143,9 @@ pub(super) enum Pending {
     Drop,
 }
 
+/// Each time fails only if another push crosses it; a server that answers with nothing must not be asked for ever.
+pub(super) const REQUERIES: u8 = 8;
+
 #[derive(Debug, Default)]
 pub(super) struct TypeState {
     pub(super) wildcard: bool,
@@ -156,8 +159,13 @@ pub(super) struct TypeState {
     /// Something about the subscription is not yet told.
     pub(super) changed: bool,
     pub(super) pending: HashMap<Name, Pending>,
-    /// State of the world: a changed list was told in a request that may have crossed a push and been dropped.
+    /// State of the world: the list has changed since the first request of the stream, so that what was told may have been dropped.
     pub(super) doubt: bool,
+    /// State of the world: names that were told on this stream and let go again.
+    pub(super) dropped: HashSet<Name>,
+    /// State of the world: names of those that are wanted again. The server may not have seen that they were let go, and then would
+    /// not send them again: until they come, every list is preceded by one without them, so many times at most.
+    pub(super) requery: HashMap<Name, u8>,
     pub(super) answered_on_stream: bool,
     pub(super) status: TypeStatus,
 }
@@ -175,7 +183,8 @@ impl TypeState {
     }
 
     pub(super) fn wants(&self, name: &str) -> bool {
-        self.wildcard || self.entries.get(name).is_some_and(|entry| entry.subscribed)
+        // An entry that is no longer subscribed, but not yet told so, may be wanted again: what comes meanwhile is not sent twice.
+        self.wildcard || self.entries.contains_key(name)
     }
 
     pub(super) fn has_interest(&self) -> bool {
@@ -190,6 +199,8 @@ impl TypeState {
         self.answered_on_stream = false;
         self.changed = true;
         self.pending.clear();
+        self.dropped.clear();
+        self.requery.clear();
         for entry in self.entries.values_mut() {
             entry.told = false;
             entry.deadline = None;
