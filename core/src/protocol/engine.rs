@@ -389,10 +389,12 @@ impl<D: Decode> Engine<D> {
         if state.wildcard {
             return;
         }
-        let (dropped, requery, sotw) = (&mut state.dropped, &mut state.requery, self.settings.variant == Variant::Sotw);
+        let (dropped, requery) = (&mut state.dropped, &mut state.requery);
+        let remember = self.settings.variant == Variant::Sotw && state.opened;
         state.entries.retain(|name, entry| {
             if !entry.subscribed {
-                if requery.remove(&*name.0).is_some() || sotw && entry.told {
+                requery.remove(&*name.0);
+                if remember {
                     dropped.insert(name.clone());
                 }
                 out.push(Effect::Forget { kind, name: Arc::clone(&name.0) });

@@ -157,7 +157,7 @@ impl World {
                 }
             }
             Step::Remove(_) => {}
-            Step::ToServer => self.to_server_step(),
+            Step::ToServer => self.server_step(),
             Step::ToClient => {
                 if let Some(message) = self.to_client.pop_front() {
                     self.act(|engine, now, out| engine.on_response(now, message, out));
@@ -189,7 +189,7 @@ impl World {
         }
     }
 
-    fn to_server_step(&mut self) {
+    fn server_step(&mut self) {
         let Some(request) = self.to_server.pop_front() else { return };
         match request {
             Request::Sotw(request) => self.server_sotw(&request),

@@ -161,7 +161,7 @@ pub(super) struct TypeState {
     pub(super) pending: HashMap<Name, Pending>,
     /// State of the world: the list has changed since the first request of the stream, so that what was told may have been dropped.
     pub(super) doubt: bool,
-    /// State of the world: names that were told on this stream and let go again.
+    /// State of the world: names that were let go on this stream.
     pub(super) dropped: HashSet<Name>,
     /// State of the world: names of those that are wanted again. The server may not have seen that they were let go, and then would
     /// not send them again: until they come, every list is preceded by one without them, so many times at most.
