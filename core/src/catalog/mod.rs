@@ -76,6 +76,8 @@ pub struct Catalog {
     assignments: HashMap<Arc<str>, Option<Arc<Assignment>>>,
     routes: HashMap<Arc<str>, Option<Arc<RouteTable>>>,
     targets: Vec<Option<Watched>>,
+    /// Slots without a target.
+    free: Vec<usize>,
     by_target: HashMap<Target, usize>,
     /// Who depends on a resource.
     users: HashMap<Need, Vec<usize>>,
@@ -97,6 +99,7 @@ impl Catalog {
             assignments: HashMap::new(),
             routes: HashMap::new(),
             targets: Vec::new(),
+            free: Vec::new(),
             by_target: HashMap::new(),
             users: HashMap::new(),
             by_candidate: HashMap::new(),
@@ -114,10 +117,10 @@ impl Catalog {
             return *slot;
         }
         let meant = self.rules.naming.rewrite(target);
-        let slot = self.targets.iter().position(Option::is_none).unwrap_or(self.targets.len());
-        if slot == self.targets.len() {
+        let slot = self.free.pop().unwrap_or_else(|| {
             self.targets.push(None);
-        }
+            self.targets.len() - 1
+        });
         for candidate in self.candidates(&meant) {
             self.by_candidate.entry(candidate).or_default().push(slot);
         }
@@ -137,6 +140,7 @@ impl Catalog {
         }
         let watched = self.targets[slot].take()?;
         self.by_target.remove(target);
+        self.free.push(slot);
         self.touched.remove(&slot);
         if let Some(deadline) = watched.deadline() {
             self.deadlines.remove(&(deadline, slot));
