@@ -55,6 +55,9 @@ LANES = [
     Lane("engine against a model, 100,000 histories",
          ["env", "PROPTEST_CASES=100000", "cargo", "test", "--locked", "--release", "-p", "proxyless-core", "--no-default-features", "model_tests"],
          counts=cargo, full=True),
+    Lane("endpoint walk against envoy-types, 100,000 messages",
+         ["env", "PROPTEST_CASES=100000", "cargo", "test", "--locked", "--release", "-p", "proxyless-core", "--lib", "differential"],
+         counts=cargo, full=True),
     Lane("demo", [sys.executable, "examples/spring-cloud-mesh/demo.py"], full=True),
 ]
 

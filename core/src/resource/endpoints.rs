@@ -7,6 +7,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+use prost::Message;
+
 use super::{
     intern::Interner,
     wire::{Fields, Value, WireError},
@@ -65,7 +68,15 @@ impl AssignmentDecoder {
             metadata: Default::default(),
             unreachable: 0,
         };
-        walk.assignment(body).map_err(|fault| fault.to_string())?;
+        match walk.assignment(body) {
+            Ok(()) => {}
+            // Legal and never seen: parts of one message that must be merged. Rewritten in its usual form, it walks.
+            Err(Fault::Repeated) => {
+                let merged = ClusterLoadAssignment::decode(body).map_err(|error| error.to_string())?;
+                return self.walk(&merged.encode_to_vec(), names_allowed);
+            }
+            Err(fault) => return Err(fault.to_string()),
+        }
         Ok(Assignment {
             endpoints: walk.endpoints.into(),
             localities: walk.localities.into(),
@@ -78,6 +89,8 @@ impl AssignmentDecoder {
 /// Why an assignment is rejected.
 enum Fault {
     Wire(WireError),
+    /// A field that holds one message is there twice.
+    Repeated,
     Invalid(String),
 }
 
@@ -91,9 +104,15 @@ impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Fault::Wire(error) => error.fmt(f),
+            Fault::Repeated => f.write_str("a field that holds one message is there twice"),
             Fault::Invalid(reason) => f.write_str(reason),
         }
     }
+}
+
+/// Refuses the second occurrence of a field.
+fn once(seen: &mut bool) -> Result<(), Fault> {
+    if std::mem::replace(seen, true) { Err(Fault::Repeated) } else { Ok(()) }
 }
 
 /// The shareable part of an endpoint, still as bytes, with its place in the table.
@@ -148,12 +167,15 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn locality_endpoints(&mut self, body: &'a [u8]) -> Result<(), Fault> {
-        let (mut locality, mut weight, mut priority) = (Locality::default(), 0, 0);
+        let (mut locality, mut weight, mut priority, mut weighed) = (Locality::default(), 0, 0, false);
         let mut fields = Fields::of(body);
         while let Some((number, value)) = fields.next()? {
             match number {
                 1 => self.locality(value.bytes()?, &mut locality)?,
-                3 => weight = wrapped_u32(value.bytes()?)?,
+                3 => {
+                    once(&mut weighed)?;
+                    weight = wrapped_u32(value.bytes()?)?;
+                }
                 5 => priority = value.varint()? & u64::from(u32::MAX),
                 _ => {}
             }
@@ -189,13 +211,28 @@ impl<'a> Walk<'a, '_> {
 
     fn endpoint(&mut self, body: &'a [u8], locality: u16, priority: u8) -> Result<(), Fault> {
         let (mut host, mut health, mut weight, mut metadata) = (Host::default(), 0, None, Metadata::default());
+        let (mut hosted, mut weighed, mut described) = (false, false, false);
         let mut fields = Fields::of(body);
         while let Some((number, value)) = fields.next()? {
             match number {
-                1 => self.host(value.bytes()?, &mut host)?,
-                2 => health = value.varint()?,
-                3 => metadata = self.metadata(value.bytes()?)?,
-                4 => weight = Some(wrapped_u32(value.bytes()?)?),
+                1 => {
+                    once(&mut hosted)?;
+                    self.host(value.bytes()?, &mut host)?;
+                }
+                2 => health = value.varint()? & u64::from(u32::MAX),
+                3 => {
+                    once(&mut described)?;
+                    metadata = self.metadata(value.bytes()?)?;
+                }
+                4 => {
+                    once(&mut weighed)?;
+                    weight = Some(wrapped_u32(value.bytes()?)?);
+                }
+                // A name instead of an endpoint: it points into `named_endpoints`, which nobody sends.
+                5 => {
+                    once(&mut hosted)?;
+                    value.str()?;
+                }
                 _ => {}
             }
         }
@@ -237,7 +274,7 @@ impl<'a> Walk<'a, '_> {
         Ok(())
     }
 
-    fn metadata(&mut self, body: &'a [u8]) -> Result<Metadata<'a>, WireError> {
+    fn metadata(&mut self, body: &'a [u8]) -> Result<Metadata<'a>, Fault> {
         if let Some((_, known)) = self.metadata.iter().find(|(seen, _)| *seen == body) {
             return Ok(*known);
         }
@@ -275,18 +312,24 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn host(&mut self, body: &'a [u8], host: &mut Host<'a>) -> Result<(), Fault> {
+        let mut placed = false;
         let mut fields = Fields::of(body);
         while let Some((number, value)) = fields.next()? {
             match number {
-                1 => host.address = self.address(value.bytes()?)?,
+                1 => {
+                    once(&mut placed)?;
+                    host.address = self.address(value.bytes()?)?;
+                }
                 3 => host.hostname = value.str()?,
                 4 => {
+                    let mut seen = false;
                     let mut inner = Fields::of(value.bytes()?);
                     while let Some((number, value)) = inner.next()? {
-                        if number == 1
-                            && let Address::Socket(ip, port) = self.address(value.bytes()?)?
-                        {
-                            host.additional.push(SocketAddr::new(ip, port));
+                        if number == 1 {
+                            once(&mut seen)?;
+                            if let Address::Socket(ip, port) = self.address(value.bytes()?)? {
+                                host.additional.push(SocketAddr::new(ip, port));
+                            }
                         }
                     }
                 }
@@ -297,13 +340,17 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn address(&self, body: &'a [u8]) -> Result<Address<'a>, Fault> {
-        let mut found = Address::Missing;
+        let (mut found, mut seen) = (Address::Missing, false);
         let mut fields = Fields::of(body);
         while let Some((number, value)) = fields.next()? {
             match number {
-                1 => found = self.socket_address(value.bytes()?)?,
+                1 => {
+                    once(&mut seen)?;
+                    found = self.socket_address(value.bytes()?)?;
+                }
                 // A Unix socket or an internal (HBONE) listener: not an address that a caller of ours can dial.
                 2 | 3 => {
+                    once(&mut seen)?;
                     value.bytes()?;
                     found = Address::Unreachable;
                 }
@@ -367,18 +414,17 @@ fn same(a: &str, b: &str) -> bool {
     std::ptr::eq(a, b) || a == b
 }
 
-fn read_metadata(body: &[u8]) -> Result<Metadata<'_>, WireError> {
+fn read_metadata(body: &[u8]) -> Result<Metadata<'_>, Fault> {
     let mut metadata = Metadata::default();
     let mut fields = Fields::of(body);
     while let Some((number, value)) = fields.next()? {
         if number != 1 {
             continue;
         }
-        match map_entry(value)? {
-            (b"istio", Some(structure)) => metadata.workload = struct_string(structure, b"workload")?,
-            (b"envoy.transport_socket_match", Some(structure)) => {
-                metadata.may_tls = struct_string(structure, b"tlsMode")? == "istio";
-            }
+        let (key, structure) = map_entry(value)?;
+        match key {
+            "istio" => metadata.workload = struct_string(structure, "workload")?,
+            "envoy.transport_socket_match" => metadata.may_tls = struct_string(structure, "tlsMode")? == "istio",
             _ => {}
         }
     }
@@ -386,13 +432,16 @@ fn read_metadata(body: &[u8]) -> Result<Metadata<'_>, WireError> {
 }
 
 /// Key and value of a map entry.
-fn map_entry<'a>(value: Value<'a>) -> Result<(&'a [u8], Option<&'a [u8]>), WireError> {
+fn map_entry<'a>(value: Value<'a>) -> Result<(&'a str, &'a [u8]), Fault> {
     let mut fields = Fields::of(value.bytes()?);
-    let (mut key, mut found) = (&b""[..], None);
+    let (mut key, mut found, mut seen) = ("", &[][..], false);
     while let Some((number, value)) = fields.next()? {
         match number {
-            1 => key = value.bytes()?,
-            2 => found = Some(value.bytes()?),
+            1 => key = value.str()?,
+            2 => {
+                once(&mut seen)?;
+                found = value.bytes()?;
+            }
             _ => {}
         }
     }
@@ -400,21 +449,25 @@ fn map_entry<'a>(value: Value<'a>) -> Result<(&'a [u8], Option<&'a [u8]>), WireE
 }
 
 /// The string under `wanted` in a `google.protobuf.Struct`; empty when it is not there or not a string.
-fn struct_string<'a>(structure: &'a [u8], wanted: &[u8]) -> Result<&'a str, WireError> {
+fn struct_string<'a>(structure: &'a [u8], wanted: &str) -> Result<&'a str, Fault> {
     let mut fields = Fields::of(structure);
     let mut found = "";
     while let Some((number, value)) = fields.next()? {
         if number != 1 {
             continue;
         }
-        if let (key, Some(value)) = map_entry(value)?
-            && key == wanted
-        {
-            let mut fields = Fields::of(value);
-            while let Some((number, value)) = fields.next()? {
-                if number == 3 {
-                    found = value.str()?;
-                }
+        let (key, value) = map_entry(value)?;
+        if key != wanted {
+            continue;
+        }
+        found = "";
+        let mut fields = Fields::of(value);
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                3 => found = value.str()?,
+                // Another kind of value replaces the string; two structures or lists would be merged, and are no string.
+                1 | 2 | 4..=6 => found = "",
+                _ => {}
             }
         }
     }

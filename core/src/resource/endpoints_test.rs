@@ -127,3 +127,172 @@ fn an_unknown_health_number_counts_as_unhealthy() {
 fn an_empty_assignment_is_valid() {
     assert_eq!(decode(&assignment(vec![])).expect("decodes").endpoints.len(), 0);
 }
+
+/// What an assignment says, in words, from either decoder.
+type Said = Vec<String>;
+
+fn said_by_the_walk(bytes: &[u8]) -> Result<Said, String> {
+    let got = decode(bytes)?;
+    let say = |e: &Endpoint| {
+        let (locality, extension) =
+            (&got.localities[usize::from(e.locality)], e.extension.checked_sub(1).map(|x| &got.extensions[x as usize]));
+        let extension = extension.cloned().unwrap_or_default();
+        let address = e.socket_addr().expect("EDS has addresses");
+        format!("{address} {:?} p{} w{} tls{} {locality:?} {extension:?}", e.health(), e.priority, e.weight, e.flags)
+    };
+    Ok(got.endpoints.iter().map(say).collect())
+}
+
+/// The same, slowly and plainly, from `envoy-types`.
+fn said_by_envoy_types(message: &eds::ClusterLoadAssignment) -> Result<Said, String> {
+    let socket = |address: &core::Address| match &address.address {
+        Some(Kind::SocketAddress(s)) => {
+            let Some(PortSpecifier::PortValue(port)) = s.port_specifier else { return Err("port".to_owned()) };
+            let port = u16::try_from(port).map_err(|_| "port".to_owned())?;
+            Ok(Some(SocketAddr::new(s.address.parse::<IpAddr>().map_err(|_| "address".to_owned())?, port)))
+        }
+        _ => Ok(None),
+    };
+    let text = |metadata: &core::Metadata, key: &str, field: &str| match metadata
+        .filter_metadata
+        .get(key)
+        .and_then(|s| s.fields.get(field))
+    {
+        Some(StructValue { kind: Some(StructKind::StringValue(text)) }) => text.clone(),
+        _ => String::new(),
+    };
+    let mut said = Vec::new();
+    for group in &message.endpoints {
+        if group.priority > 128 {
+            return Err("priority".into());
+        }
+        let place = group.locality.clone().unwrap_or_default();
+        let weight = group.load_balancing_weight.as_ref().map_or(0, |w| w.value);
+        let locality = Locality { region: place.region.into(), zone: place.zone.into(), sub_zone: place.sub_zone.into(), weight };
+        for endpoint in &group.lb_endpoints {
+            let metadata = endpoint.metadata.clone().unwrap_or_default();
+            let host = match &endpoint.host_identifier {
+                Some(HostIdentifier::Endpoint(host)) => host.clone(),
+                _ => eds::Endpoint::default(),
+            };
+            let additional: Result<Vec<_>, _> =
+                host.additional_addresses.iter().filter_map(|a| a.address.as_ref()).map(socket).collect();
+            let additional: Vec<SocketAddr> = additional?.into_iter().flatten().collect();
+            let address = host.address.as_ref().map(socket).transpose()?;
+            let weight = endpoint.load_balancing_weight.as_ref().map_or(1, |w| w.value);
+            if weight == 0 || host.address.as_ref().and_then(|a| a.address.as_ref()).is_none() {
+                return Err("weight or address".into());
+            }
+            let Some(address) = address.flatten() else { continue };
+            let tls = u8::from(text(&metadata, "envoy.transport_socket_match", "tlsMode") == "istio");
+            if address.port() == GATEWAY_PORT && tls == 1 {
+                continue;
+            }
+            let workload = text(&metadata, "istio", "workload");
+            let extension = Extension { hostname: host.hostname.into(), workload: workload.into(), additional };
+            let health = Health::from_wire(u64::from(endpoint.health_status as u32));
+            said.push(format!("{address} {health:?} p{} w{weight} tls{tls} {locality:?} {extension:?}", group.priority));
+        }
+    }
+    Ok(said)
+}
+
+mod differential {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_address() -> impl Strategy<Value = core::Address> {
+        let ip = prop_oneof![8 => "10\\.[0-9]\\.0\\.[1-9]", 1 => Just("2001:db8::1".to_owned()), 1 => "[a-z.]{0,6}"];
+        let port = prop_oneof![8 => 1..70u32, 1 => Just(15443u32), 1 => any::<u32>()];
+        (ip, port).prop_map(|(ip, port)| address(&ip, port))
+    }
+
+    fn any_endpoint() -> impl Strategy<Value = eds::LbEndpoint> {
+        let parts =
+            (any_address(), prop::option::weighted(0.7, "w[0-2];ns"), -1..8i32, prop::option::of(0..4u32), "(h[0-2])?", 0..3usize);
+        (parts, prop::collection::vec(any_address(), 0..2)).prop_map(
+            |((address, workload, health, weight, hostname, kind), more)| {
+                let additional =
+                    more.into_iter().map(|address| eds::endpoint::AdditionalAddress { address: Some(address) }).collect();
+                let host =
+                    eds::Endpoint { address: Some(address), hostname, additional_addresses: additional, ..Default::default() };
+                let identifier = if kind == 0 && weight.is_none() { None } else { Some(HostIdentifier::Endpoint(host)) };
+                let endpoint = eds::LbEndpoint {
+                    host_identifier: identifier,
+                    health_status: health,
+                    load_balancing_weight: weight.map(|value| UInt32Value { value }),
+                    ..Default::default()
+                };
+                match workload {
+                    Some(workload) => with_istio_metadata(endpoint, &workload),
+                    None => endpoint,
+                }
+            },
+        )
+    }
+
+    fn any_assignment() -> impl Strategy<Value = Vec<u8>> {
+        let group = (
+            prop::collection::vec(any_endpoint(), 0..4),
+            prop_oneof![9 => 0..3u32, 1 => any::<u32>()],
+            "(r[0-2])?",
+            prop::option::of(0..5u32),
+        );
+        prop::collection::vec(group, 0..3).prop_map(|groups| {
+            let groups = groups.into_iter().map(|(lb_endpoints, priority, region, weight)| eds::LocalityLbEndpoints {
+                lb_endpoints,
+                priority,
+                locality: Some(core::Locality { region, ..Default::default() }),
+                load_balancing_weight: weight.map(|value| UInt32Value { value }),
+                ..Default::default()
+            });
+            assignment(groups.collect())
+        })
+    }
+
+    /// Where prost accepts, both decoders say the same.
+    fn agree(bytes: &[u8]) -> Result<(), TestCaseError> {
+        let Ok(message) = eds::ClusterLoadAssignment::decode(bytes) else { return Ok(()) };
+        let plain = said_by_envoy_types(&message);
+        let mut walked = said_by_the_walk(bytes);
+        if walked.is_err() && plain.is_ok() {
+            // prost does not look at the wire type of a map field, so that it accepts what is not protobuf; the walk may refuse it.
+            let usual = message.encode_to_vec();
+            prop_assert_ne!(&usual[..], bytes, "{:?}", walked);
+            walked = said_by_the_walk(&usual);
+        }
+        prop_assert_eq!(walked.is_ok(), plain.is_ok(), "{:?} {:?}", walked, plain);
+        if let (Ok(walked), Ok(plain)) = (walked, plain) {
+            prop_assert_eq!(walked, plain);
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_walk_says_what_envoy_types_says(bytes in any_assignment()) {
+            agree(&bytes)?;
+        }
+
+        #[test]
+        fn also_when_bytes_are_damaged_or_messages_run_into_each_other(
+            mut bytes in any_assignment(),
+            more in any_assignment(),
+            edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4u8), 1..4),
+        ) {
+            for (at, byte, how) in edits {
+                let at = at.index(bytes.len() + 1);
+                match how {
+                    0 if at < bytes.len() => bytes[at] = byte,
+                    1 => bytes.insert(at, byte),
+                    2 if at < bytes.len() => { bytes.remove(at); }
+                    _ => bytes.extend(&more),
+                }
+            }
+            agree(&bytes)?;
+        }
+    }
+}
