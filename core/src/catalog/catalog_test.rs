@@ -2,6 +2,7 @@
 use super::*;
 use crate::{
     model::{Action, Endpoint, Invalid, Locality, Route, Share, State, Tls},
+    protocol::Gone,
     store::Entry,
 };
 

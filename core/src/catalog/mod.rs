@@ -17,7 +17,7 @@ use hashbrown::HashMap;
 use crate::{
     model::{Assignment, Cluster, ClusterName, Discovery, RouteTable},
     observe::Level,
-    protocol::{Effect, Gone, Kind, Time},
+    protocol::{Effect, Kind, Time},
     resource::Resource,
     store::Entry,
     target::{Directory, Naming, Subject, Target},
@@ -163,7 +163,7 @@ impl Catalog {
     pub fn apply(&mut self, effect: Effect<Resource>, changes: &mut Changes) {
         match effect {
             Effect::Update { kind, name, value } => self.update(kind, name, value),
-            Effect::Remove { kind, name, gone } => self.remove(kind, &name, gone),
+            Effect::Remove { kind, name, .. } => self.remove(kind, &name),
             Effect::Forget { kind, name } => match kind {
                 Kind::Endpoints => drop(self.assignments.remove(&name)),
                 Kind::Routes => drop(self.routes.remove(&name)),
@@ -200,11 +200,6 @@ impl Catalog {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// The first CDS answer has arrived.
-    pub fn is_answered(&self) -> bool {
-        self.clusters_answered
-    }
-
     /// Number of hosts that CDS lists.
     pub fn hosts(&self) -> usize {
         self.directory.len()
@@ -234,7 +229,7 @@ impl Catalog {
         }
     }
 
-    fn remove(&mut self, kind: Kind, name: &Arc<str>, _gone: Gone) {
+    fn remove(&mut self, kind: Kind, name: &Arc<str>) {
         self.touch_users(kind, name);
         match kind {
             Kind::Cluster => {

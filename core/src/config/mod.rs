@@ -141,7 +141,7 @@ impl Config {
         add_environment(&mut draft, &sources.environment);
         bootstrap::add(&mut draft, sources)?;
         pod::add(&mut draft, sources);
-        draft.finish(sources)
+        draft.finish()
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::{Config, Origin, Profile, SETTINGS, Server, Setting, Sources, node};
+use super::{Config, Origin, Profile, SETTINGS, Server, Setting, node};
 use crate::{
     error::{Code, Error, Result},
     resource::Limits,
@@ -75,7 +75,7 @@ impl Draft {
         self.warnings.push(text);
     }
 
-    pub(super) fn finish(mut self, _sources: &Sources) -> Result<Config> {
+    pub(super) fn finish(mut self) -> Result<Config> {
         for setting in SETTINGS.iter().filter(|setting| !setting.default.is_empty()) {
             self.offer(setting, Raw::Text(setting.default.into()), "default".into());
         }

@@ -33,13 +33,6 @@ impl Invalid {
             Invalid::NoList => "no_list",
         }
     }
-
-    /// The reason with this number in the flat format and the C ABI.
-    pub fn from_number(number: u8) -> Option<Self> {
-        [Self::UndefinedSubset, Self::NoSuchPort, Self::TlsRequired, Self::Ambiguous, Self::RouteToUnknownCluster, Self::NoList]
-            .into_iter()
-            .find(|reason| *reason as u8 == number)
-    }
 }
 
 /// What is known about a target.

@@ -96,11 +96,6 @@ impl<D: Decode> Engine<D> {
         self.settings.variant
     }
 
-    /// A stream is open.
-    pub fn is_open(&self) -> bool {
-        self.stream.is_some()
-    }
-
     /// At least one response has arrived on the current stream.
     pub fn is_synced(&self) -> bool {
         self.stream.as_ref().is_some_and(|stream| stream.responses > 0)
