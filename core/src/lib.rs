@@ -5,6 +5,7 @@
 //! `ARCHITECTURE.md` shows how the modules stand on one another; a module uses only those listed above it here.
 #![forbid(unsafe_code)]
 
+pub mod authority;
 pub mod backoff;
 #[cfg(feature = "net")]
 pub mod catalog;

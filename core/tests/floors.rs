@@ -4,12 +4,13 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-const FLOORS: [&str; 15] = [
+const FLOORS: [&str; 16] = [
     "error",
     "model",
     "backoff",
     "observe",
     "protocol",
+    "authority",
     "select",
     "store",
     "target",

@@ -7,13 +7,12 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::{
-    Decode, DeltaDiscoveryRequest, DeltaDiscoveryResponse, Effect, Engine, Kind, Request, Resource, Status, Time,
-    engine::Absorbed,
-    sotw::INVALID_ARGUMENT,
+    Decode, DeltaDiscoveryRequest, DeltaDiscoveryResponse, Effect, Engine, Gone, Kind, Request, Resource, Status, Time, Ttl, Wildcard,
+    engine::{Absorbed, Received},
+    name::canonical,
+    sotw::{INVALID_ARGUMENT, STAR},
     types::{Pending, TypeState},
 };
-
-const WILDCARD: &str = "*";
 
 impl<D: Decode> Engine<D> {
     pub(super) fn flush_delta(&mut self, kind: Kind, now: Time, out: &mut Vec<Effect<D::Value>>) {
@@ -22,7 +21,8 @@ impl<D: Decode> Engine<D> {
         if first && !state.has_interest() {
             return;
         }
-        let (subscribe, unsubscribe) = if first { (first_names(state), Vec::new()) } else { changed_names(state) };
+        let spelling = self.settings.wildcard.unwrap_or(Wildcard::Star);
+        let (subscribe, unsubscribe) = if first { (first_names(state, spelling), Vec::new()) } else { changed_names(state) };
         if !first && subscribe.is_empty() && unsubscribe.is_empty() {
             return;
         }
@@ -62,16 +62,18 @@ impl<D: Decode> Engine<D> {
             }
         }
         for name in &response.removed_resources {
-            let entry = self.types[kind.index()].entries.get(name.as_str());
+            let entry = self.types[kind.index()].entries.get(&*canonical(name));
             if entry.is_some_and(|entry| entry.seen == self.responses) {
                 errors.push(format!("{name}: both listed and removed in one response"));
             } else {
-                self.remove(kind, name, out);
+                self.remove(kind, name, Gone::Removed, "the server removed it", out);
             }
         }
+        self.on_resource_errors(kind, response.resource_errors, out);
         // A server that repeats what we said to hold ignores our versions, so this is its whole state: what it has lost since the
         // last stream would otherwise never be reported (istio/istio#41494).
-        if first_on_stream && resent_unchanged && self.types[kind.index()].wildcard && errors.is_empty() {
+        let complete = self.settings.full_state_on_reconnect.unwrap_or(resent_unchanged);
+        if first_on_stream && complete && self.types[kind.index()].wildcard && errors.is_empty() {
             self.remove_unseen(kind, out);
         }
         self.answer_delta(kind, response.nonce, &errors, out);
@@ -88,7 +90,8 @@ impl<D: Decode> Engine<D> {
         out: &mut Vec<Effect<D::Value>>,
     ) -> Absorbed {
         let Some(any) = &resource.resource else {
-            return self.on_heartbeat(kind, resource, now);
+            self.on_heartbeat(kind, resource, now);
+            return Absorbed::Ignored;
         };
         if any.type_url != kind.type_url() {
             return Absorbed::Rejected(format!("resource #{index}: type {} in a response of {}", any.type_url, kind.short()));
@@ -96,17 +99,8 @@ impl<D: Decode> Engine<D> {
         if resource.name.is_empty() {
             return Absorbed::Rejected(format!("resource #{index}: its name is empty"));
         }
-        self.absorb(kind, &resource.name, &resource.version, &any.value, now, out)
-    }
-
-    /// A resource without a body only says that it is still there.
-    fn on_heartbeat(&mut self, kind: Kind, resource: &Resource, now: Time) -> Absorbed {
-        if let Some(entry) = self.types[kind.index()].entries.get_mut(resource.name.as_str())
-            && let Some(held) = entry.held.as_mut().filter(|held| *held.version == *resource.version)
-        {
-            held.at = now;
-        }
-        Absorbed::Ignored
+        let ttl = resource.ttl.and_then(Ttl::duration);
+        self.absorb(kind, Received { name: &resource.name, version: &resource.version, ttl, body: &any.value }, now, out)
     }
 
     fn answer_delta(&mut self, kind: Kind, response_nonce: String, errors: &[String], out: &mut Vec<Effect<D::Value>>) {
@@ -127,7 +121,7 @@ impl<D: Decode> Engine<D> {
     }
 }
 
-fn first_names(state: &mut TypeState) -> Vec<String> {
+fn first_names(state: &mut TypeState, spelling: Wildcard) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for (name, entry) in state.entries.iter_mut().filter(|(_, entry)| entry.subscribed) {
         entry.told = true;
@@ -135,13 +129,19 @@ fn first_names(state: &mut TypeState) -> Vec<String> {
     }
     names.sort_unstable();
     if state.wildcard {
-        names.insert(0, WILDCARD.into());
+        // The empty list cannot be joined with names.
+        state.told_empty = spelling == Wildcard::Empty && names.is_empty();
+        state.told_star = !state.told_empty;
+        if state.told_star {
+            names.insert(0, STAR.into());
+        }
     }
     names
 }
 
+/// Everything that is in memory and that the server is not known to have taken back: it will not be sent again.
 fn held_versions(state: &TypeState) -> HashMap<String, String> {
-    let held = state.entries.iter().filter_map(|(name, entry)| Some((name, entry.held.as_ref()?)));
+    let held = state.entries.iter().filter(|(_, entry)| !entry.is_absent()).filter_map(|(name, entry)| Some((name, entry.held.as_ref()?)));
     held.map(|(name, held)| (name.0.to_string(), held.version.to_string())).collect()
 }
 
@@ -160,6 +160,14 @@ fn changed_names(state: &mut TypeState) -> (Vec<String>, Vec<String>) {
                 }
             }
         }
+    }
+    // A name said beside the empty spelling would end it.
+    if state.wildcard && !state.told_star && (!state.told_empty || !subscribe.is_empty()) {
+        subscribe.push(STAR.into());
+        state.told_star = true;
+    }
+    if !state.wildcard && (std::mem::take(&mut state.told_star) | std::mem::take(&mut state.told_empty)) {
+        unsubscribe.push(STAR.into());
     }
     subscribe.sort_unstable();
     unsubscribe.sort_unstable();

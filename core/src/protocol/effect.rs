@@ -3,6 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
+
 use super::{DeltaDiscoveryRequest, DiscoveryRequest, Kind};
 
 /// A request of either variant.
@@ -17,10 +19,16 @@ pub enum Request {
 /// Why a resource is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gone {
-    /// The server removed it.
+    /// The server removed it, or its time to live is over.
     Removed,
-    /// The server has never had it: it said so, or did not answer in time.
+    /// The server has never had it.
     Absent,
+    /// The server did not answer in time.
+    Unanswered,
+    /// The server refuses to give it.
+    Refused,
+    /// Newer content was bad, and the policy says not to go on with the old one.
+    Rejected,
 }
 
 /// How a stream ended.
@@ -47,6 +55,8 @@ pub enum Effect<V> {
         name: Arc<str>,
         /// What it decoded to.
         value: V,
+        /// What it was decoded from.
+        body: Bytes,
     },
     /// A resource does not exist (any more).
     Remove {
@@ -54,7 +64,7 @@ pub enum Effect<V> {
         kind: Kind,
         /// Its name.
         name: Arc<str>,
-        /// Since when.
+        /// Why.
         gone: Gone,
     },
     /// A resource was rejected; the last good value, if there is one, stays in use.
@@ -66,6 +76,23 @@ pub enum Effect<V> {
         /// Why.
         error: Arc<str>,
     },
+    /// A standing error that is no rejection: the server took the resource away, or refuses it, or does not answer. Content that
+    /// is held stays in use.
+    Trouble {
+        /// Its kind.
+        kind: Kind,
+        /// Its name.
+        name: Arc<str>,
+        /// What it is.
+        error: Arc<str>,
+    },
+    /// The standing error of a resource is over; its content is what it was.
+    Clear {
+        /// Its kind.
+        kind: Kind,
+        /// Its name.
+        name: Arc<str>,
+    },
     /// Nobody subscribes any more and the server has been told: drop what is held.
     Forget {
         /// Its kind.
@@ -75,6 +102,10 @@ pub enum Effect<V> {
     },
     /// All effects of one response of this kind have been listed.
     Answered(Kind),
+    /// A stream, or the attempt to open one, ended without any response.
+    Unreachable(Arc<str>),
+    /// Another client uses a socket that serves only one: it keeps it.
+    Yield,
     /// Close the stream: the server breaks the protocol or is silent. `on_lost` must follow.
     Close(String),
     /// Open a stream after this delay, in the variant that the engine then names.

@@ -2,7 +2,7 @@
 //! The state machine: inputs, the fate of one resource, timers, reconnecting.
 
 use std::{
-    collections::VecDeque,
+    collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -12,8 +12,9 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
-    Decode, Effect, Gone, Kind, Lost, ResourceStatus, Time, TypeStatus,
-    types::{Entry, Held, Name, Pending, REQUERIES, Rejected, TypeState},
+    Decode, Effect, Gone, Kind, Lost, ResourceError, ResourceStatus, Time, TypeStatus,
+    name::canonical,
+    types::{Held, Name, Pending, REQUERIES, Trouble, TypeState},
 };
 use crate::backoff::{Backoff, Jitter};
 
@@ -24,6 +25,26 @@ pub enum Variant {
     Delta,
     /// `StreamAggregatedResources`.
     Sotw,
+}
+
+/// How "everything" is spelled in a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wildcard {
+    /// As an empty list in the first request of the type: what every server knows, but it cannot be taken back or joined with names.
+    Empty,
+    /// As the name `*`.
+    Star,
+}
+
+/// What a server asks its clients to make of bad news (gRFC A53, A88).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Policy {
+    /// Go on with a resource that the server no longer has (`ignore_resource_deletion`).
+    pub ignore_resource_deletion: bool,
+    /// Do not go on with a resource whose newer content is bad, or that the server no longer has.
+    pub fail_on_data_errors: bool,
+    /// An answer that does not come is a passing failure, not absence; the wait is twice as long.
+    pub resource_timer_is_transient_error: bool,
 }
 
 /// What an engine is told at birth.
@@ -41,7 +62,38 @@ pub struct Settings {
     pub backoff: Backoff,
     /// Seed of the jitter.
     pub seed: u64,
+    /// The spelling of "everything"; `None`: [`Wildcard::Empty`] in the state of the world, [`Wildcard::Star`] in delta.
+    pub wildcard: Option<Wildcard>,
+    /// What bad news mean.
+    pub policy: Policy,
+    /// In delta, the first answer to a wildcard on a new stream is complete: what it lacks is gone. `None`: it is when it repeats
+    /// unchanged what we said to hold, as servers do that ignore what we said.
+    pub full_state_on_reconnect: Option<bool>,
+    /// The server serves one stream at a time and closes the older one: when that happens to us twice in a row, keep away.
+    pub yields: bool,
 }
+
+/// How the server is doing (gRFC A78).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// A stream was opened, and there was no failure since its last response.
+    pub connected: bool,
+    /// How often the server went from healthy to unreachable.
+    pub server_failures: u64,
+    /// Streams opened.
+    pub streams: u64,
+    /// Another client uses the socket, and we keep away.
+    pub yielding: bool,
+}
+
+/// gRPC codes that mean "there is none for you" (xDS TP3).
+const NOT_FOUND: i32 = 5;
+const PERMISSION_DENIED: i32 = 7;
+
+/// Two ends of answered streams within this time are no accident on a socket for one client.
+const EVICTION: Duration = Duration::from_secs(10);
+/// How long the other client is left alone then.
+const KEEP_AWAY: Duration = Duration::from_secs(300);
 
 #[derive(Debug)]
 struct Stream {
@@ -59,7 +111,13 @@ pub struct Engine<D: Decode> {
     stream: Option<Stream>,
     failures: u32,
     jitter: Jitter,
-    deadlines: VecDeque<(Time, Kind, Arc<str>)>,
+    /// Ends of waits and of times to live. Entries whose end has moved are skipped when it is due.
+    deadlines: BTreeSet<(Time, Kind, Arc<str>)>,
+    healthy: bool,
+    server_failures: u64,
+    streams: u64,
+    yielding: bool,
+    evicted_at: Option<Time>,
     /// Running number of responses, over all streams.
     pub(super) responses: u64,
 }
@@ -81,7 +139,12 @@ impl<D: Decode> Engine<D> {
             stream: None,
             failures: 0,
             jitter,
-            deadlines: VecDeque::new(),
+            deadlines: BTreeSet::new(),
+            healthy: true,
+            server_failures: 0,
+            streams: 0,
+            yielding: false,
+            evicted_at: None,
             responses: 0,
         }
     }
@@ -101,11 +164,43 @@ impl<D: Decode> Engine<D> {
         self.stream.as_ref().is_some_and(|stream| stream.responses > 0)
     }
 
+    /// Decodes content that did not come over a stream.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn decode(&mut self, kind: Kind, name: &str, body: &Bytes) -> Result<D::Value, String> {
+        let decoder = &mut self.decoder;
+        catch_unwind(AssertUnwindSafe(|| decoder.decode(kind, name, body)))
+            .unwrap_or_else(|_| Err("the decoder failed on this resource (a defect of the client, contained)".into()))
+    }
+
+    /// Somebody wants something: a stream is needed.
+    pub fn has_interest(&self) -> bool {
+        self.types.iter().any(TypeState::has_interest)
+    }
+
+    /// How the server is doing.
+    pub fn health(&self) -> Health {
+        Health {
+            connected: self.streams > 0 && self.healthy,
+            server_failures: self.server_failures,
+            streams: self.streams,
+            yielding: self.yielding && !self.is_synced(),
+        }
+    }
+
     /// Asks for every resource of a kind. Takes effect with the next `flush`.
     pub fn subscribe_all(&mut self, kind: Kind) {
         let state = &mut self.types[kind.index()];
         state.changed |= !state.wildcard;
         state.wildcard = true;
+    }
+
+    /// No longer asks for every resource of a kind; those asked for by name stay. Takes effect with the next `flush`.
+    pub fn unsubscribe_all(&mut self, kind: Kind) {
+        let state = &mut self.types[kind.index()];
+        state.changed |= state.wildcard;
+        state.wildcard = false;
     }
 
     /// Asks for one resource. A set: asking twice is asking once. Takes effect with the next `flush`.
@@ -132,13 +227,39 @@ impl<D: Decode> Engine<D> {
         state.pending.insert(Name(name.into()), Pending::Drop);
     }
 
+    /// What is held of these names counts for nothing any more, because another server has taken over: should this one come back,
+    /// it is asked for everything anew.
+    pub fn disown(&mut self, kind: Kind, whose: impl Fn(&str) -> bool) {
+        let state = &mut self.types[kind.index()];
+        state.version.clear();
+        state.entries.retain(|name, entry| {
+            if whose(&name.0) {
+                entry.held = None;
+                entry.trouble = None;
+            }
+            entry.subscribed || !entry.is_unresolved()
+        });
+    }
+
+    /// The stream was closed because nobody wants anything of this server. What was told and held is forgotten.
+    pub fn on_closed(&mut self) {
+        self.stream = None;
+        self.deadlines.clear();
+        self.failures = 0;
+        for state in &mut self.types {
+            state.on_new_stream();
+            state.version.clear();
+        }
+    }
+
     /// The transport has a stream. States every subscription.
     pub fn on_open(&mut self, now: Time, out: &mut Vec<Effect<D::Value>>) {
         self.stream = Some(Stream { opened_at: now, responses: 0, node_sent: false, first_response_deadline: None });
-        self.deadlines.clear();
+        self.streams += 1;
         for state in &mut self.types {
             state.on_new_stream();
         }
+        self.drop_stale_deadlines();
         self.flush(now, out);
     }
 
@@ -148,6 +269,7 @@ impl<D: Decode> Engine<D> {
         stream.responses += 1;
         stream.first_response_deadline = None;
         self.failures = 0;
+        self.healthy = true;
         self.responses += 1;
         let handled = match self.settings.variant {
             Variant::Sotw => self.on_sotw(now, message, out),
@@ -161,7 +283,10 @@ impl<D: Decode> Engine<D> {
     /// The stream, or the attempt to open one, has ended.
     pub fn on_lost(&mut self, now: Time, lost: &Lost, out: &mut Vec<Effect<D::Value>>) {
         let stream = self.stream.take();
-        self.deadlines.clear();
+        for state in &mut self.types {
+            state.stop_timers();
+        }
+        self.drop_stale_deadlines();
         let useful = stream.as_ref().is_some_and(|stream| stream.responses > 0);
         if lost.unimplemented && !useful && self.settings.variant == Variant::Delta {
             self.settings.variant = Variant::Sotw;
@@ -169,6 +294,16 @@ impl<D: Decode> Engine<D> {
             return;
         }
         let age = stream.map_or(Duration::ZERO, |stream| now.saturating_sub(stream.opened_at));
+        if useful && self.is_evicted(now, age) {
+            out.push(Effect::Yield);
+            out.push(Effect::Connect { after: KEEP_AWAY });
+            return;
+        }
+        if !useful {
+            self.server_failures += u64::from(self.healthy);
+            self.healthy = false;
+            out.push(Effect::Unreachable(lost.reason.as_str().into()));
+        }
         self.failures = if useful { 1 } else { self.failures.saturating_add(1) };
         let delay = self.settings.backoff.delay(self.failures, self.jitter.draw());
         let mut after = if useful { delay.saturating_sub(age) } else { delay };
@@ -179,6 +314,17 @@ impl<D: Decode> Engine<D> {
         out.push(Effect::Connect { after });
     }
 
+    /// Whether somebody else has the socket: our answered streams were ended twice within a short time, or again after we kept away.
+    fn is_evicted(&mut self, now: Time, age: Duration) -> bool {
+        if !self.settings.yields {
+            return false;
+        }
+        let again = self.evicted_at.is_some_and(|at| now.saturating_sub(at) < EVICTION);
+        self.evicted_at = Some(now);
+        self.yielding = again || self.yielding && age < EVICTION;
+        self.yielding
+    }
+
     /// Time has passed; call at or after [`Engine::next_deadline`].
     pub fn on_tick(&mut self, now: Time, out: &mut Vec<Effect<D::Value>>) {
         if let Some(stream) = &mut self.stream
@@ -187,17 +333,19 @@ impl<D: Decode> Engine<D> {
             stream.first_response_deadline = None;
             out.push(Effect::Close("no response to the first request".into()));
         }
-        while let Some((deadline, kind, _)) = self.deadlines.front()
-            && *deadline <= now
-        {
-            let (deadline, kind) = (*deadline, *kind);
-            let Some((_, _, name)) = self.deadlines.pop_front() else { break };
-            let state = &mut self.types[kind.index()];
-            if let Some(entry) = state.entries.get_mut(&*name).filter(|entry| entry.deadline == Some(deadline)) {
+        while self.deadlines.first().is_some_and(|(deadline, ..)| *deadline <= now) {
+            let Some((deadline, kind, name)) = self.deadlines.pop_first() else { break };
+            let Some(entry) = self.types[kind.index()].entries.get_mut(&*name) else { continue };
+            if entry.held.as_ref().is_some_and(|held| held.expires == Some(deadline)) {
+                self.remove(kind, &name, Gone::Removed, "its time to live is over", out);
+            } else if entry.deadline == Some(deadline) && entry.is_unresolved() {
                 entry.deadline = None;
-                if entry.is_unresolved() {
-                    entry.absent = true;
-                    out.push(Effect::Remove { kind, name, gone: Gone::Absent });
+                if self.settings.policy.resource_timer_is_transient_error {
+                    entry.trouble = Some(Trouble::TimedOut);
+                    out.push(Effect::Trouble { kind, name, error: "no answer in time".into() });
+                } else {
+                    entry.trouble = Some(Trouble::Absent);
+                    out.push(Effect::Remove { kind, name, gone: Gone::Unanswered });
                 }
             }
         }
@@ -205,14 +353,13 @@ impl<D: Decode> Engine<D> {
 
     /// When `on_tick` is due.
     pub fn next_deadline(&mut self) -> Option<Time> {
-        while let Some((deadline, kind, name)) = self.deadlines.front() {
-            let waiting = self.types[kind.index()].entries.get(&**name).is_some_and(|entry| entry.deadline == Some(*deadline));
-            if waiting {
+        while let Some((deadline, kind, name)) = self.deadlines.first() {
+            if self.types[kind.index()].ends_at(name, *deadline) {
                 break;
             }
-            self.deadlines.pop_front();
+            self.deadlines.pop_first();
         }
-        let resource = self.deadlines.front().map(|(deadline, ..)| *deadline);
+        let resource = self.deadlines.first().map(|(deadline, ..)| *deadline);
         let stream = self.stream.as_ref().and_then(|stream| stream.first_response_deadline);
         [resource, stream].into_iter().flatten().min()
     }
@@ -266,26 +413,47 @@ impl<D: Decode> Engine<D> {
 
     /// Starts the does-not-exist timer of every name that was told and is unresolved.
     pub(super) fn arm_timers(&mut self, kind: Kind, now: Time) {
-        let deadline = now + self.settings.resource_timeout;
+        let times = if self.settings.policy.resource_timer_is_transient_error { 2 } else { 1 };
+        let deadline = now + self.settings.resource_timeout * times;
         let state = &mut self.types[kind.index()];
         for (name, entry) in &mut state.entries {
             if entry.subscribed && entry.told && entry.deadline.is_none() && entry.is_unresolved() {
                 entry.deadline = Some(deadline);
-                self.deadlines.push_back((deadline, kind, Arc::clone(&name.0)));
+                self.deadlines.insert((deadline, kind, Arc::clone(&name.0)));
             }
         }
+    }
+
+    fn drop_stale_deadlines(&mut self) {
+        let types = &self.types;
+        self.deadlines.retain(|(deadline, kind, name)| types[kind.index()].ends_at(name, *deadline));
+    }
+
+    /// Starts, moves or stops the time to live of what is held under `name`.
+    pub(super) fn live_for(&mut self, kind: Kind, name: &str, ttl: Option<Duration>, now: Time) {
+        let key = self.types[kind.index()].key(name);
+        let Some(held) = self.types[kind.index()].entries.get_mut(name).and_then(|entry| entry.held.as_mut()) else { return };
+        let expires = ttl.map(|ttl| now + ttl);
+        let before = std::mem::replace(&mut held.expires, expires);
+        if before == expires {
+            return;
+        }
+        if let Some(before) = before {
+            self.deadlines.remove(&(before, kind, Arc::clone(&key)));
+        }
+        self.deadlines.extend(expires.map(|expires| (expires, kind, key)));
     }
 
     /// Decides the fate of one received resource. The error goes into the NACK.
     pub(super) fn absorb(
         &mut self,
         kind: Kind,
-        name: &str,
-        version: &str,
-        body: &Bytes,
+        received: Received<'_>,
         now: Time,
         out: &mut Vec<Effect<D::Value>>,
     ) -> Absorbed {
+        let Received { name, version, ttl, body } = received;
+        let name = &*canonical(name);
         let state = &mut self.types[kind.index()];
         if !state.wants(name) {
             return Absorbed::Ignored;
@@ -298,8 +466,10 @@ impl<D: Decode> Engine<D> {
             return Absorbed::Rejected(format!("{name}: listed twice in one response"));
         }
         entry.seen = self.responses;
-        if let Some(rejected) = entry.rejected.as_ref().filter(|rejected| rejected.hash == hash) {
-            let error = rejected.error.to_string();
+        if let Some(Trouble::Rejected { hash: old, error }) = &entry.trouble
+            && *old == hash
+        {
+            let error = error.to_string();
             state.status.rejected += 1;
             return Absorbed::Rejected(error);
         }
@@ -307,33 +477,40 @@ impl<D: Decode> Engine<D> {
             let same_version = &*held.version == version;
             held.version = version.into();
             held.at = now;
-            entry.rejected = None;
+            let recovered = entry.trouble.take().is_some();
             state.status.identical += 1;
+            if recovered {
+                out.push(Effect::Clear { kind, name: state.key(name) });
+            }
+            self.live_for(kind, name, ttl, now);
             return Absorbed::Identical { same_version };
         }
-        let decoder = &mut self.decoder;
-        let decoded = catch_unwind(AssertUnwindSafe(|| decoder.decode(kind, name, body)))
-            .unwrap_or_else(|_| Err("the decoder failed on this resource (a defect of the client, contained)".into()));
+        let decoded = self.decode(kind, name, body);
+        let state = &mut self.types[kind.index()];
         let key = state.key(name);
         let entry = state.entry(name);
         match decoded {
             Ok(value) => {
-                *entry = Entry {
-                    held: Some(Held { hash, version: version.into(), at: now }),
-                    rejected: None,
-                    absent: false,
-                    deadline: None,
-                    ..*entry
-                };
+                let expires = entry.held.take().and_then(|held| held.expires);
+                entry.held = Some(Held { hash, version: version.into(), at: now, expires });
+                entry.trouble = None;
                 state.status.accepted += 1;
-                out.push(Effect::Update { kind, name: key, value });
+                out.push(Effect::Update { kind, name: key, value, body: body.clone() });
+                self.live_for(kind, name, ttl, now);
                 Absorbed::Accepted
             }
             Err(reason) => {
                 let error: Arc<str> = format!("{name}: {reason}").into();
-                entry.rejected = Some(Rejected { hash, error: Arc::clone(&error) });
+                let said = matches!(&entry.trouble, Some(Trouble::Rejected { error: old, .. }) if *old == error);
+                entry.trouble = Some(Trouble::Rejected { hash, error: Arc::clone(&error) });
+                let dropped = self.settings.policy.fail_on_data_errors && entry.held.take().is_some();
                 state.status.rejected += 1;
-                out.push(Effect::Reject { kind, name: Some(key), error: Arc::clone(&error) });
+                if !said {
+                    out.push(Effect::Reject { kind, name: Some(Arc::clone(&key)), error: Arc::clone(&error) });
+                }
+                if dropped {
+                    out.push(Effect::Remove { kind, name: key, gone: Gone::Rejected });
+                }
                 Absorbed::Rejected(error.to_string())
             }
         }
@@ -347,21 +524,59 @@ impl<D: Decode> Engine<D> {
         if name.is_empty() { Err("its name is empty".into()) } else { Ok(name) }
     }
 
-    /// The server does not have `name` (any more).
-    pub(super) fn remove(&mut self, kind: Kind, name: &str, out: &mut Vec<Effect<D::Value>>) {
+    /// The server does not have `name` (any more), or refuses it. What is held goes or stays as the policy says.
+    pub(super) fn remove(&mut self, kind: Kind, name: &str, gone: Gone, why: &str, out: &mut Vec<Effect<D::Value>>) {
+        let name = &*canonical(name);
+        let policy = self.settings.policy;
         let state = &mut self.types[kind.index()];
+        let key = state.key(name);
         let Some(entry) = state.entries.get_mut(name) else { return };
-        let gone = if entry.held.take().is_some() { Gone::Removed } else { Gone::Absent };
-        entry.rejected = None;
         entry.deadline = None;
-        let news = gone == Gone::Removed || !entry.absent;
-        entry.absent = true;
+        let trouble = if gone == Gone::Refused { Trouble::Refused(why.into()) } else { Trouble::Absent };
+        let known = std::mem::discriminant(&trouble);
+        let news = entry.trouble.replace(trouble).is_none_or(|before| std::mem::discriminant(&before) != known);
+        if entry.held.is_some() && policy.ignore_resource_deletion && !policy.fail_on_data_errors {
+            if news {
+                out.push(Effect::Trouble { kind, name: key, error: why.into() });
+            }
+            return;
+        }
+        let was_held = entry.held.take().is_some();
         let subscribed = entry.subscribed;
-        if news {
-            out.push(Effect::Remove { kind, name: state.key(name), gone });
+        if was_held || news {
+            let gone = if gone == Gone::Removed && !was_held { Gone::Absent } else { gone };
+            out.push(Effect::Remove { kind, name: key, gone });
         }
         if !subscribed {
             self.types[kind.index()].entries.remove(name);
+        }
+    }
+
+    /// What the server says instead of resources (xDS TP3). No NACK: the response is well formed.
+    pub(super) fn on_resource_errors(&mut self, kind: Kind, errors: Vec<ResourceError>, out: &mut Vec<Effect<D::Value>>) {
+        for error in errors {
+            let name = error.resource_name.map(|name| name.name).unwrap_or_default();
+            let status = error.error_detail.unwrap_or_default();
+            let name = &*canonical(&name);
+            let state = &mut self.types[kind.index()];
+            let Some(entry) = state.entries.get_mut(name) else { continue };
+            entry.seen = self.responses;
+            entry.deadline = None;
+            state.requery.remove(name);
+            state.status.refused += 1;
+            let text = format!("{name}: the server answers with code {}: {}", status.code, status.message);
+            match status.code {
+                NOT_FOUND => self.remove(kind, name, Gone::Removed, &text, out),
+                PERMISSION_DENIED => self.remove(kind, name, Gone::Refused, &text, out),
+                _ => {
+                    let error: Arc<str> = text.into();
+                    let said = matches!(&entry.trouble, Some(Trouble::Refused(old)) if *old == error);
+                    entry.trouble = Some(Trouble::Refused(Arc::clone(&error)));
+                    if !said {
+                        out.push(Effect::Trouble { kind, name: state.key(name), error });
+                    }
+                }
+            }
         }
     }
 
@@ -371,17 +586,19 @@ impl<D: Decode> Engine<D> {
         let gone: Vec<Name> = self.types[kind.index()]
             .entries
             .iter()
-            .filter(|(_, entry)| entry.seen != responses && (entry.held.is_some() || entry.rejected.is_some()))
+            .filter(|(_, entry)| entry.seen != responses && !entry.is_unresolved() && !(entry.is_absent() && entry.held.is_none()))
             .map(|(name, _)| name.clone())
             .collect();
         for name in gone {
-            self.remove(kind, &name.0, out);
+            self.remove(kind, &name.0, Gone::Removed, "the server no longer lists it", out);
         }
     }
 
     pub(super) fn forget_unsubscribed(&mut self, kind: Kind, out: &mut Vec<Effect<D::Value>>) {
         let state = &mut self.types[kind.index()];
         if state.wildcard {
+            // What was let go by name may still be covered by the wildcard; the server will tell.
+            state.entries.retain(|_, entry| entry.subscribed || entry.held.is_some() || !entry.is_unresolved());
             return;
         }
         let (dropped, requery) = (&mut state.dropped, &mut state.requery);
@@ -397,6 +614,15 @@ impl<D: Decode> Engine<D> {
             entry.subscribed
         });
     }
+}
+
+/// One resource as it came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Received<'a> {
+    pub(super) name: &'a str,
+    pub(super) version: &'a str,
+    pub(super) ttl: Option<Duration>,
+    pub(super) body: &'a Bytes,
 }
 
 /// What became of a received resource.

@@ -4,7 +4,7 @@
 //! Field numbers are those of `envoy/service/discovery/v3/discovery.proto`. The node is encoded once by its owner and travels as
 //! bytes: an embedded message and a byte string look the same on the wire.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
 
@@ -68,6 +68,9 @@ pub struct DiscoveryResponse {
     /// To be echoed.
     #[prost(string, tag = "5")]
     pub nonce: String,
+    /// Resources that the server cannot or will not give (xDS TP3).
+    #[prost(message, repeated, tag = "7")]
+    pub resource_errors: Vec<ResourceError>,
 }
 
 /// Delta request.
@@ -114,6 +117,9 @@ pub struct DeltaDiscoveryResponse {
     /// Names that are gone.
     #[prost(string, repeated, tag = "6")]
     pub removed_resources: Vec<String>,
+    /// Resources that the server cannot or will not give (xDS TP3).
+    #[prost(message, repeated, tag = "9")]
+    pub resource_errors: Vec<ResourceError>,
 }
 
 /// One resource with its own name and version.
@@ -127,6 +133,46 @@ pub struct Resource {
     pub resource: Option<Any>,
     /// Its name.
     #[prost(string, tag = "3")]
+    pub name: String,
+    /// How long it is valid without being sent again.
+    #[prost(message, optional, tag = "6")]
+    pub ttl: Option<Ttl>,
+}
+
+/// `google.protobuf.Duration`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct Ttl {
+    /// Whole seconds.
+    #[prost(int64, tag = "1")]
+    pub seconds: i64,
+    /// The rest.
+    #[prost(int32, tag = "2")]
+    pub nanos: i32,
+}
+
+impl Ttl {
+    /// `None` when it is negative or out of range: such a resource does not expire.
+    pub(super) fn duration(self) -> Option<Duration> {
+        Some(Duration::new(self.seconds.try_into().ok()?, u32::try_from(self.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?))
+    }
+}
+
+/// Why a resource is not in the response.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct ResourceError {
+    /// Which one.
+    #[prost(message, optional, tag = "1")]
+    pub resource_name: Option<ResourceName>,
+    /// The reason; gRPC codes.
+    #[prost(message, optional, tag = "2")]
+    pub error_detail: Option<Status>,
+}
+
+/// A name, without dynamic parameters.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct ResourceName {
+    /// The name.
+    #[prost(string, tag = "1")]
     pub name: String,
 }
 

@@ -8,18 +8,23 @@
 //! Data flow: `subscribe` and `on_response` change state, `flush` states pending subscription changes in one request per type,
 //! and everything that must happen outside comes back as a list of [`Effect`]s.
 //!
-//! Source: Envoy's xDS protocol description; gRFC A27, A30, A46, A57.
+//! Source: Envoy's xDS protocol description; gRFC A27, A30, A46, A47, A53, A57, A78, A88; xDS TP1, TP3.
 
 mod delta;
 mod effect;
 mod engine;
 mod message;
+mod name;
 mod sotw;
 mod types;
 
 pub use effect::{Effect, Gone, Lost, Request};
-pub use engine::{Engine, Settings, Variant};
-pub use message::{Any, DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse, Resource, Status};
+pub use engine::{Engine, Health, Policy, Settings, Variant, Wildcard};
+pub use message::{
+    Any, DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse, Resource, ResourceError, ResourceName,
+    Status, Ttl,
+};
+pub use name::{Xdstp, fill_template};
 pub use types::{CacheState, ResourceStatus, TypeStatus};
 
 use std::time::Duration;
@@ -54,6 +59,11 @@ impl Kind {
             Kind::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
             Kind::Routes => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         }
+    }
+
+    /// The type URL without its prefix, as in new-style names.
+    pub fn type_name(self) -> &'static str {
+        self.type_url().trim_start_matches("type.googleapis.com/")
     }
 
     /// `CDS`, `EDS`, `LDS` or `RDS`.
@@ -91,6 +101,10 @@ pub trait Decode {
     /// Validates and converts. The error text goes into the NACK.
     fn decode(&mut self, kind: Kind, name: &str, body: &Bytes) -> Result<Self::Value, String>;
 }
+
+#[cfg(test)]
+#[path = "trace_test.rs"]
+mod trace_tests;
 
 #[cfg(test)]
 #[path = "protocol_test.rs"]

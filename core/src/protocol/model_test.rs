@@ -14,7 +14,6 @@ use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
-use crate::backoff::Backoff;
 
 /// Resources are `name=value`; a value that begins with `!` is rejected.
 #[derive(Debug)]
@@ -92,14 +91,7 @@ struct World {
 
 impl World {
     fn new(variant: Variant, kind: Kind) -> Self {
-        let settings = Settings {
-            variant,
-            node: Bytes::from_static(b"node"),
-            resource_timeout: Duration::from_secs(15),
-            first_response_timeout: Duration::from_secs(3600),
-            backoff: Backoff::default(),
-            seed: 1,
-        };
+        let settings = Settings { first_response_timeout: Duration::from_secs(3600), ..trace_tests::settings(variant) };
         let mut engine = Engine::new(settings, Text);
         if kind == Kind::Cluster {
             engine.subscribe_all(kind);
@@ -127,7 +119,7 @@ impl World {
                 Effect::Send(request) => self.to_server.push_back(request),
                 Effect::Update { name, value, .. } => drop(self.held.insert(name.to_string(), value)),
                 Effect::Remove { name, .. } | Effect::Forget { name, .. } => drop(self.held.remove(&*name)),
-                Effect::Reject { .. } | Effect::Answered(_) | Effect::Close(_) | Effect::Connect { .. } => {}
+                _ => {}
             }
         }
     }
@@ -255,13 +247,14 @@ impl World {
                 resources: self.values.iter().filter(|(name, _)| full || names.contains(*name)).map(|(n, v)| any(n, v)).collect(),
                 type_url: url.into(),
                 nonce: stream.nonce.clone(),
+                resource_errors: Vec::new(),
             }
             .encode_to_vec(),
             Variant::Delta => DeltaDiscoveryResponse {
                 resources: names
                     .iter()
                     .filter_map(|n| self.values.get_key_value(n))
-                    .map(|(n, v)| Resource { name: n.clone(), version: v.clone(), resource: Some(any(n, v)) })
+                    .map(|(n, v)| Resource { name: n.clone(), version: v.clone(), resource: Some(any(n, v)), ttl: None })
                     .collect(),
                 removed_resources: names.iter().filter(|n| !self.values.contains_key(*n)).cloned().collect(),
                 type_url: url.into(),

@@ -5,12 +5,16 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::{
-    Any, Decode, DiscoveryRequest, DiscoveryResponse, Effect, Engine, Kind, Request, Resource, Status, Time, engine::Absorbed,
+    Any, Decode, DiscoveryRequest, DiscoveryResponse, Effect, Engine, Kind, Request, Resource, Status, Time, Ttl, Wildcard,
+    engine::{Absorbed, Received},
     message::RESOURCE_URL,
+    name::canonical,
 };
 
 /// gRPC's INVALID_ARGUMENT, the code of every NACK.
 pub(super) const INVALID_ARGUMENT: i32 = 3;
+/// The name that means "everything".
+pub(super) const STAR: &str = "*";
 
 impl<D: Decode> Engine<D> {
     pub(super) fn flush_sotw(&mut self, kind: Kind, now: Time, out: &mut Vec<Effect<D::Value>>) {
@@ -30,13 +34,20 @@ impl<D: Decode> Engine<D> {
         };
         self.types[kind.index()].nonce = response.nonce;
         let mut errors = Vec::new();
+        let mut whole = kind.is_full_state();
         for (index, any) in response.resources.into_iter().enumerate() {
-            if let Err(error) = self.on_sotw_resource(kind, any, now, out) {
-                errors.push(if error.named { error.text } else { format!("resource #{index}: {}", error.text) });
+            match self.on_sotw_resource(kind, any, now, out) {
+                Ok(is_resource) => whole &= is_resource,
+                Err(error) if error.named => errors.push(error.text),
+                Err(error) => {
+                    // It may be any of those that are missing.
+                    whole = false;
+                    errors.push(format!("resource #{index}: {}", error.text));
+                }
             }
         }
-        // Absence is deletion only where the list is known to be whole: an entry without a readable name may be any of them.
-        if kind.is_full_state() && !errors.iter().any(|error| error.starts_with("resource #")) {
+        self.on_resource_errors(kind, response.resource_errors, out);
+        if whole {
             self.remove_unseen(kind, out);
         }
         self.answer_sotw(kind, response.version_info, errors, now, out);
@@ -44,23 +55,43 @@ impl<D: Decode> Engine<D> {
         Ok(())
     }
 
-    fn on_sotw_resource(&mut self, kind: Kind, any: Any, now: Time, out: &mut Vec<Effect<D::Value>>) -> Result<(), EntryError> {
-        let (wrapped_name, version, any) = if any.type_url == RESOURCE_URL {
-            let wrapper =
+    /// Returns whether the entry was a resource: a heartbeat is not, and a response with heartbeats is not the whole state.
+    fn on_sotw_resource(&mut self, kind: Kind, any: Any, now: Time, out: &mut Vec<Effect<D::Value>>) -> Result<bool, EntryError> {
+        let (wrapper, any) = if any.type_url == RESOURCE_URL {
+            let mut wrapper =
                 Resource::decode(any.value).map_err(|error| EntryError::unnamed(format!("wrapper does not decode: {error}")))?;
-            let inner = wrapper.resource.ok_or_else(|| EntryError::unnamed("wrapper without a resource".into()))?;
-            (wrapper.name, wrapper.version, inner)
+            match wrapper.resource.take() {
+                Some(inner) => (wrapper, inner),
+                None if wrapper.name.is_empty() => return Err(EntryError::unnamed("wrapper without a resource and a name".into())),
+                None => {
+                    self.on_heartbeat(kind, &wrapper, now);
+                    return Ok(false);
+                }
+            }
         } else {
-            (String::new(), String::new(), any)
+            (Resource::default(), any)
         };
         if any.type_url != kind.type_url() {
             return Err(EntryError::unnamed(format!("type {} in a response of {}", any.type_url, kind.short())));
         }
         let name =
-            if wrapped_name.is_empty() { self.name_of(kind, &any.value).map_err(EntryError::unnamed)? } else { wrapped_name };
-        match self.absorb(kind, &name, &version, &any.value, now, out) {
+            if wrapper.name.is_empty() { self.name_of(kind, &any.value).map_err(EntryError::unnamed)? } else { wrapper.name };
+        let ttl = wrapper.ttl.and_then(Ttl::duration);
+        let received = Received { name: &name, version: &wrapper.version, ttl, body: &any.value };
+        match self.absorb(kind, received, now, out) {
             Absorbed::Rejected(text) => Err(EntryError { text, named: true }),
-            Absorbed::Accepted | Absorbed::Identical { .. } | Absorbed::Ignored => Ok(()),
+            Absorbed::Accepted | Absorbed::Identical { .. } | Absorbed::Ignored => Ok(true),
+        }
+    }
+
+    /// A resource without a body only says that it is still there.
+    pub(super) fn on_heartbeat(&mut self, kind: Kind, resource: &Resource, now: Time) {
+        let name = canonical(&resource.name);
+        if let Some(entry) = self.types[kind.index()].entries.get_mut(&*name)
+            && let Some(held) = entry.held.as_mut().filter(|held| *held.version == *resource.version)
+        {
+            held.at = now;
+            self.live_for(kind, &name, resource.ttl.and_then(Ttl::duration), now);
         }
     }
 
@@ -114,16 +145,26 @@ impl<D: Decode> Engine<D> {
         let state = &mut self.types[kind.index()];
         state.opened = true;
         let mut resource_names = Vec::new();
-        if !state.wildcard {
-            for (name, entry) in state.entries.iter_mut().filter(|(_, entry)| entry.subscribed) {
-                if without && state.requery.contains_key(&*name.0) {
-                    continue;
-                }
-                entry.told = true;
-                resource_names.push(name.0.to_string());
+        for (name, entry) in state.entries.iter_mut().filter(|(_, entry)| entry.subscribed) {
+            if without && state.requery.contains_key(&*name.0) {
+                continue;
             }
-            resource_names.sort_unstable();
+            entry.told = true;
+            resource_names.push(name.0.to_string());
         }
+        resource_names.sort_unstable();
+        if state.wildcard {
+            let empty = self.settings.wildcard.unwrap_or(Wildcard::Empty) == Wildcard::Empty;
+            // Once names were said, an empty list would take everything back.
+            if empty && !state.told_names && !state.told_star {
+                resource_names.clear();
+                state.told_empty = true;
+            } else {
+                resource_names.insert(0, STAR.into());
+                state.told_star = true;
+            }
+        }
+        state.told_names |= !resource_names.is_empty();
         out.push(Effect::Send(Request::Sotw(DiscoveryRequest {
             version_info: state.version.clone(),
             node,

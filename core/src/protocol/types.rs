@@ -29,13 +29,21 @@ pub(super) struct Held {
     pub(super) hash: u128,
     pub(super) version: Box<str>,
     pub(super) at: Time,
+    /// When its time to live is over.
+    pub(super) expires: Option<Time>,
 }
 
-/// The last rejected content of a resource, remembered so that an identical resend is not decoded again.
+/// A standing error.
 #[derive(Debug, Clone)]
-pub(super) struct Rejected {
-    pub(super) hash: u128,
-    pub(super) error: Arc<str>,
+pub(super) enum Trouble {
+    /// The last content was bad. Its hash is kept, so that an identical resend is not decoded again.
+    Rejected { hash: u128, error: Arc<str> },
+    /// The server does not have it, whether or not it is still held.
+    Absent,
+    /// The server gave an error instead of it.
+    Refused(Arc<str>),
+    /// The server did not answer in time, which is held for a passing failure.
+    TimedOut,
 }
 
 #[derive(Debug, Default)]
@@ -45,9 +53,7 @@ pub(super) struct Entry {
     /// The server has been told of the name on this stream.
     pub(super) told: bool,
     pub(super) held: Option<Held>,
-    pub(super) rejected: Option<Rejected>,
-    /// Known not to exist.
-    pub(super) absent: bool,
+    pub(super) trouble: Option<Trouble>,
     /// When waiting for it ends.
     pub(super) deadline: Option<Time>,
     /// Number of the response that last contained it.
@@ -56,22 +62,30 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn is_unresolved(&self) -> bool {
-        self.held.is_none() && self.rejected.is_none() && !self.absent
+        self.held.is_none() && self.trouble.is_none()
+    }
+
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(self.trouble, Some(Trouble::Absent))
     }
 
     fn state(&self) -> CacheState {
-        match (&self.held, &self.rejected) {
-            (Some(_), None) => CacheState::Acked,
-            (Some(_), Some(_)) => CacheState::NackedButCached,
-            (None, Some(_)) => CacheState::Nacked,
-            (None, None) if self.absent => CacheState::DoesNotExist,
+        match (&self.held, &self.trouble) {
             (None, None) => CacheState::Requested,
+            (Some(_), None | Some(Trouble::TimedOut)) => CacheState::Acked,
+            (None, Some(Trouble::Rejected { .. })) => CacheState::Nacked,
+            (Some(_), Some(Trouble::Rejected { .. })) => CacheState::NackedButCached,
+            (None, Some(Trouble::Absent)) => CacheState::DoesNotExist,
+            (Some(_), Some(Trouble::Absent)) => CacheState::DoesNotExistButCached,
+            (None, Some(Trouble::Refused(_))) => CacheState::ReceivedError,
+            (Some(_), Some(Trouble::Refused(_))) => CacheState::ReceivedErrorButCached,
+            (None, Some(Trouble::TimedOut)) => CacheState::Timeout,
         }
     }
 }
 
-/// State of a resource in the terms of gRFC A78.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// State of a resource in the terms of gRFC A78 and A88.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CacheState {
     /// Asked for, not answered.
     Requested,
@@ -83,6 +97,14 @@ pub enum CacheState {
     Nacked,
     /// In use, though newer content was bad.
     NackedButCached,
+    /// In use, though the server no longer has it.
+    DoesNotExistButCached,
+    /// The server gave an error instead.
+    ReceivedError,
+    /// In use, though the server gave an error since.
+    ReceivedErrorButCached,
+    /// Not answered in time, which the server asks to take for a passing failure.
+    Timeout,
 }
 
 impl CacheState {
@@ -94,6 +116,10 @@ impl CacheState {
             CacheState::Acked => "acked",
             CacheState::Nacked => "nacked",
             CacheState::NackedButCached => "nacked_but_cached",
+            CacheState::DoesNotExistButCached => "does_not_exist_but_cached",
+            CacheState::ReceivedError => "received_error",
+            CacheState::ReceivedErrorButCached => "received_error_but_cached",
+            CacheState::Timeout => "timeout",
         }
     }
 }
@@ -132,6 +158,8 @@ pub struct TypeStatus {
     pub identical: u64,
     /// Resources rejected.
     pub rejected: u64,
+    /// Resources that the server gave an error for.
+    pub refused: u64,
     /// The error of the last NACK; empty after the next ACK.
     pub error: String,
 }
@@ -149,6 +177,12 @@ pub(super) const REQUERIES: u8 = 8;
 #[derive(Debug, Default)]
 pub(super) struct TypeState {
     pub(super) wildcard: bool,
+    /// The wildcard was told on this stream, as the empty list.
+    pub(super) told_empty: bool,
+    /// The wildcard was told on this stream, as `*`.
+    pub(super) told_star: bool,
+    /// Names were told on this stream, after which an empty list means "nothing".
+    pub(super) told_names: bool,
     pub(super) entries: HashMap<Name, Entry>,
     /// Last accepted version (state of the world); survives streams.
     pub(super) version: String,
@@ -191,10 +225,26 @@ impl TypeState {
         self.wildcard || self.entries.values().any(|entry| entry.subscribed)
     }
 
+    /// The wait for `name`, or its time to live, ends at `deadline`.
+    pub(super) fn ends_at(&self, name: &str, deadline: Time) -> bool {
+        let Some(entry) = self.entries.get(name) else { return false };
+        entry.deadline == Some(deadline) || entry.held.as_ref().is_some_and(|held| held.expires == Some(deadline))
+    }
+
+    /// Without a stream nothing is waited for.
+    pub(super) fn stop_timers(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.deadline = None;
+        }
+    }
+
     /// A new stream knows nothing of the old one.
     pub(super) fn on_new_stream(&mut self) {
         self.nonce.clear();
         self.opened = false;
+        self.told_empty = false;
+        self.told_star = false;
+        self.told_names = false;
         self.doubt = false;
         self.answered_on_stream = false;
         self.changed = true;
@@ -216,7 +266,10 @@ impl TypeState {
                 state: entry.state(),
                 version: entry.held.as_ref().map(|held| held.version.clone()).unwrap_or_default(),
                 at: entry.held.as_ref().map(|held| held.at),
-                error: entry.rejected.as_ref().map(|rejected| Arc::clone(&rejected.error)),
+                error: match &entry.trouble {
+                    Some(Trouble::Rejected { error, .. } | Trouble::Refused(error)) => Some(Arc::clone(error)),
+                    Some(Trouble::Absent | Trouble::TimedOut) | None => None,
+                },
             })
             .collect();
         list.sort_by(|a, b| a.name.cmp(&b.name));
