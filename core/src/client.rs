@@ -20,14 +20,15 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::{
+    authority::{Authorities, Plan},
     backoff::Backoff,
-    catalog::{Catalog, Rules},
-    config::{Config, Profile},
-    driver::{Command, Driver, Status, Window},
+    catalog::{Catalog, ListenerNames, Rules},
+    config::{Config, Place, Profile, Server},
+    driver::{Command, Driver, ServerReport, Status, Window},
     error::{Code, Error, Result},
     observe::Event,
-    protocol::{Engine, Settings, Variant},
-    resource::ResourceDecoder,
+    protocol::{Settings, Variant, Xdstp},
+    resource::{References, ResourceDecoder},
     store::{Snapshot, Store, Wake, Writer},
     target::Target,
 };
@@ -52,6 +53,9 @@ struct Shared {
     opened: Instant,
 }
 
+/// The authority of old-style names in gRFC A78.
+const OLD_STYLE: &str = "#old";
+
 /// Streams by everything that makes them different.
 static STREAMS: LazyLock<Mutex<HashMap<String, Weak<Shared>>>> = LazyLock::new(Mutex::default);
 
@@ -66,6 +70,7 @@ impl Client {
         let shared = match streams.get(&identity).and_then(Weak::upgrade) {
             Some(shared) => shared,
             None => {
+                refuse_second_stream(&config, &streams)?;
                 let shared = Arc::new(Shared::start(config)?);
                 streams.retain(|_, shared| shared.strong_count() > 0);
                 streams.insert(identity, Arc::downgrade(&shared));
@@ -126,8 +131,9 @@ impl Client {
 
     /// How long there has been no synced stream; `None` while there is one. Lists served meanwhile are the last known good.
     pub fn stale_for(&self) -> Option<Duration> {
-        let since = lock(&self.shared.window.status).stale_since?;
-        Some(self.shared.opened.elapsed().saturating_sub(since))
+        let status = lock(&self.shared.window.status);
+        let (since, already) = (status.stale_since?, status.stale_already);
+        Some(self.shared.opened.elapsed().saturating_sub(since) + already)
     }
 
     /// The configuration in force.
@@ -150,27 +156,12 @@ impl Client {
         self.send(Command::Describe { answer })?;
         let reports = report.recv_timeout(Duration::from_secs(5)).map_err(|_| shut_down())?;
         let status: Status = lock(&self.shared.window.status).clone();
-        let types: Vec<Value> = reports
-            .into_iter()
-            .map(|report| {
-                let resources: Vec<Value> = report
-                    .resources
-                    .iter()
-                    .map(|r| {
-                        json!({"name": &*r.name, "state": r.state.name(), "version": &*r.version,
-                            "received_s": r.at.map(|at| at.as_secs_f64()), "error": r.error.as_deref()})
-                    })
-                    .collect();
-                let s = report.status;
-                json!({"type": report.kind.short(), "version": s.version, "resources": s.resources, "held": s.held,
-                    "responses": s.responses, "nacks": s.nacks, "accepted": s.accepted, "identical": s.identical,
-                    "rejected": s.rejected, "error": s.error, "list": resources})
-            })
-            .collect();
         let events: Vec<String> = self.events(0).iter().map(Event::to_string).collect();
+        let types = reports.iter().find(|report| report.in_charge).map(types).unwrap_or_default();
+        let servers: Vec<Value> = reports.iter().map(server).collect();
         Ok(json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "server": self.shared.config.server.to_string(),
+            "server": self.shared.config.server_list(),
             "node": self.shared.config.node_id,
             "profile": self.shared.config.profile.name(),
             "variant": status.variant,
@@ -182,6 +173,7 @@ impl Client {
             "hosts": status.hosts,
             "epoch": self.epoch(),
             "warnings": self.shared.config.warnings,
+            "servers": servers,
             "types": types,
             "events": events,
         }))
@@ -237,9 +229,9 @@ impl Shared {
             .name("proxyless".into())
             .spawn(move || {
                 runtime.block_on(async {
-                    let engine = Engine::new(settings(&thread_config), ResourceDecoder::new(thread_config.limits));
+                    let authorities = Authorities::new(plan(&thread_config), || decoder(&thread_config));
                     let catalog = Catalog::new(rules(&thread_config));
-                    Driver::new(thread_config, engine, catalog, writer, thread_window).run(queue).await;
+                    Driver::new(thread_config, authorities, catalog, writer, thread_window).run(queue).await;
                 });
                 // Dropping the runtime closes the connection.
                 runtime.shutdown_background();
@@ -249,32 +241,105 @@ impl Shared {
     }
 }
 
-fn settings(config: &Config) -> Settings {
-    // Jitter must differ between processes and needs no secrecy: the standard library's hash seed will do.
-    let seed = RandomState::new().hash_one(&config.node);
+pub(crate) fn plan(config: &Config) -> Plan {
+    let authorities = config.directory.authorities.iter();
+    Plan {
+        servers: config.servers.iter().map(|server| settings(config, server)).collect(),
+        default: config.directory.default.clone(),
+        authorities: authorities.map(|(name, authority)| (name.clone(), authority.servers.clone())).collect(),
+    }
+}
+
+fn settings(config: &Config, server: &Server) -> Settings {
     Settings {
-        variant: Variant::Delta,
+        variant: if config.profile == Profile::Grpc { Variant::Sotw } else { Variant::Delta },
         node: config.node.clone(),
         resource_timeout: config.resource_timeout,
         first_response_timeout: config.first_response_timeout,
         backoff: Backoff::default(),
-        seed,
+        // Jitter must differ between processes and needs no secrecy: the standard library's hash seed will do.
+        seed: RandomState::new().hash_one(&config.node),
+        wildcard: config.wildcard,
+        policy: server.policy,
+        full_state_on_reconnect: config.full_state_on_reconnect,
+        yields: matches!(server.place, Place::Unix(_)),
     }
 }
 
-fn rules(config: &Config) -> Rules {
+pub(crate) fn decoder(config: &Config) -> ResourceDecoder {
+    ResourceDecoder::new(config.limits, References::new(config.directory.authorities.keys().cloned()))
+}
+
+pub(crate) fn rules(config: &Config) -> Rules {
+    let authorities = config.directory.authorities.iter();
     Rules {
         naming: config.naming.clone(),
         routes: config.profile == Profile::Istio,
         allow_plaintext: config.allow_plaintext.clone(),
+        by_name: config.profile == Profile::Grpc,
+        listeners: ListenerNames {
+            template: config.directory.listener_template.clone(),
+            authorities: authorities.map(|(name, authority)| (name.clone(), authority.listener_template.clone())).collect(),
+        },
         ..Rules::default()
     }
 }
 
 /// Everything that makes a stream, or what is read from it, another one.
 fn identity(config: &Config) -> String {
-    let Config { server, profile, node_text, naming, allow_plaintext, ca_file, server_name, token_file, .. } = config;
-    format!("{server:?} {profile:?} {node_text} {naming:?} {allow_plaintext:?} {ca_file:?} {server_name:?} {token_file:?}")
+    let Config { servers, directory, profile, node_text, naming, allow_plaintext, wildcard, cache_dir, .. } = config;
+    format!("{servers:?} {directory:?} {profile:?} {node_text} {naming:?} {allow_plaintext:?} {wildcard:?} {cache_dir:?}")
+}
+
+/// The socket of an istio-agent serves one stream: two would evict one another for ever.
+fn refuse_second_stream(config: &Config, streams: &HashMap<String, Weak<Shared>>) -> Result<()> {
+    let sockets = |config: &Config| -> Vec<Place> {
+        config.servers.iter().map(|server| server.place.clone()).filter(|place| matches!(place, Place::Unix(_))).collect()
+    };
+    let taken = streams.values().filter_map(Weak::upgrade).flat_map(|shared| sockets(&shared.config));
+    let taken: Vec<Place> = taken.collect();
+    match sockets(config).into_iter().find(|place| taken.contains(place)) {
+        None => Ok(()),
+        Some(place) => Err(Error::new(
+            Code::Config,
+            format!("server {place} is in use in this process with other settings; it serves one stream"),
+        )),
+    }
+}
+
+fn types(report: &ServerReport) -> Vec<Value> {
+    let kinds = report.kinds.iter().map(|(kind, s, resources)| {
+        let mut states = BTreeMap::<(String, &str), u64>::new();
+        for resource in resources {
+            let authority = match Xdstp::parse(&resource.name) {
+                Some(Ok(name)) => name.authority.to_owned(),
+                _ => OLD_STYLE.into(),
+            };
+            *states.entry((authority, resource.state.name())).or_default() += 1;
+        }
+        let states: Vec<Value> = states
+            .into_iter()
+            .map(|((authority, state), count)| json!({"authority": authority, "cache_state": state, "resources": count}))
+            .collect();
+        let list: Vec<Value> = resources
+            .iter()
+            .map(|r| {
+                json!({"name": &*r.name, "state": r.state.name(), "version": &*r.version,
+                    "received_s": r.at.map(|at| at.as_secs_f64()), "error": r.error.as_deref()})
+            })
+            .collect();
+        json!({"type": kind.short(), "version": s.version, "resources": s.resources, "held": s.held, "states": states,
+            "responses": s.responses, "nacks": s.nacks, "accepted": s.accepted, "identical": s.identical,
+            "updates_valid": s.accepted + s.identical, "updates_invalid": s.rejected,
+            "rejected": s.rejected, "refused": s.refused, "error": s.error, "list": list})
+    });
+    kinds.collect()
+}
+
+fn server(report: &ServerReport) -> Value {
+    json!({"server": report.place, "in_charge": report.in_charge, "variant": report.variant,
+        "connected": report.health.connected, "server_failures": report.health.server_failures,
+        "streams": report.health.streams, "yielding": report.health.yielding})
 }
 
 fn shut_down() -> Error {

@@ -1,30 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The only async loop: moves bytes between transport and engine, executes effects, arms timers, publishes.
+//! The only async loop: moves bytes between transports and engines, executes effects, arms timers, publishes.
 //!
-//! Never waits for a consumer. Holds no policy: what to send is the engine's business, what a target means the catalog's.
+//! One lane per server. Never waits for a consumer. Holds no policy: what to send and whom to ask is the business of
+//! [`Authorities`], what a target means the catalog's.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
+    io,
+    path::PathBuf,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
 use prost::Message;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, spawn_blocking},
+    time::{Instant, Sleep},
+};
 use tonic::transport::Channel;
 
 use crate::{
+    authority::{Acts, Authorities, ServerId},
+    cache::{self, Cache},
     catalog::{Catalog, Changes},
-    config::Config,
+    config::{Config, Profile},
     observe::{Events, Level},
-    protocol::{Effect, Engine, Kind, Lost, Request, ResourceStatus, Time, TypeStatus, Variant},
+    protocol::{Effect, Health, Kind, Lost, Request, ResourceStatus, Time, TypeStatus, Variant},
     resource::{Resource, ResourceDecoder},
     store::Writer,
     target::Target,
-    transport::{self, Responses},
+    transport::{Dialer, Pending, Responses},
 };
+
+/// A server that nobody needs keeps its connection for so long: a name that is let go is often wanted again.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What handles ask of the driver.
 #[derive(Debug)]
@@ -33,16 +46,18 @@ pub(crate) enum Command {
     Watch { target: Target, spelling: Arc<str> },
     /// Take one watch back.
     Unwatch { target: Target },
-    /// Tell what the engine holds.
-    Describe { answer: std::sync::mpsc::SyncSender<Vec<Report>> },
+    /// Tell what the engines hold.
+    Describe { answer: std::sync::mpsc::SyncSender<Vec<ServerReport>> },
 }
 
-/// One kind of resource, for introspection.
+/// One server, for introspection.
 #[derive(Debug)]
-pub(crate) struct Report {
-    pub(crate) kind: Kind,
-    pub(crate) status: TypeStatus,
-    pub(crate) resources: Vec<ResourceStatus>,
+pub(crate) struct ServerReport {
+    pub(crate) place: String,
+    pub(crate) in_charge: bool,
+    pub(crate) variant: &'static str,
+    pub(crate) health: Health,
+    pub(crate) kinds: Vec<(Kind, TypeStatus, Vec<ResourceStatus>)>,
 }
 
 /// How the connection stands; what `describe` shows.
@@ -51,6 +66,8 @@ pub(crate) struct Status {
     pub(crate) connected: bool,
     /// Since when there has been no synced stream; `None` while there is one.
     pub(crate) stale_since: Option<Time>,
+    /// How old the lists were when they were read from disk.
+    pub(crate) stale_already: Duration,
     pub(crate) streams: u64,
     pub(crate) failures: u64,
     pub(crate) last_error: String,
@@ -65,82 +82,113 @@ pub(crate) struct Window {
     pub(crate) events: Mutex<Events>,
 }
 
-type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Lost>>>>;
-
-#[expect(clippy::large_enum_variant, reason = "there is one link per driver")]
 enum Link {
-    /// Nothing until then.
-    Waiting(Time),
+    /// Nobody needs this server.
+    Off,
+    Waiting(Pin<Box<Sleep>>),
     Connecting(Pending<Channel>),
     /// The first requests are queued; the server's headers are awaited.
     Opening(Pending<Responses>),
-    Open(Responses),
+    Open(Box<Responses>),
+}
+
+/// One server and the way to it.
+struct Lane {
+    dialer: Dialer,
+    link: Link,
+    /// Towards the current stream.
+    requests: Option<mpsc::UnboundedSender<Bytes>>,
+    unneeded_since: Option<Time>,
+}
+
+/// What was read from disk, or why it was not.
+type Restored = Result<Option<cache::Found>, String>;
+
+/// The disk, if it is used. At most one read and one write are on their way.
+struct Disk {
+    cache: Cache,
+    /// When to read what was saved, unless a server has answered before.
+    read_at: Option<Time>,
+    reading: Option<JoinHandle<Restored>>,
+    writing: Option<JoinHandle<io::Result<()>>>,
 }
 
 pub(crate) struct Driver {
     config: Arc<Config>,
-    engine: Engine<ResourceDecoder>,
+    authorities: Authorities<ResourceDecoder>,
     catalog: Catalog,
     writer: Writer,
     window: Arc<Window>,
     started: Instant,
-    link: Link,
-    /// Towards the current stream.
-    requests: Option<mpsc::UnboundedSender<Bytes>>,
+    lanes: Vec<Lane>,
+    disk: Option<Disk>,
 }
 
 impl Driver {
     pub(crate) fn new(
         config: Arc<Config>,
-        engine: Engine<ResourceDecoder>,
+        authorities: Authorities<ResourceDecoder>,
         catalog: Catalog,
         writer: Writer,
         window: Arc<Window>,
     ) -> Self {
-        Self {
-            config,
-            engine,
-            catalog,
-            writer,
-            window,
-            started: Instant::now(),
-            link: Link::Waiting(Duration::ZERO),
+        let lane = |server| Lane {
+            dialer: Dialer::new(Arc::clone(&config), server),
+            link: Link::Off,
             requests: None,
-        }
+            unneeded_since: None,
+        };
+        let lanes = (0..authorities.servers()).map(lane).collect();
+        let disk = config.cache_dir.as_ref().map(|folder| Disk {
+            cache: Cache::new(folder, &config.cache_identity),
+            read_at: Some(config.cache_wait),
+            reading: None,
+            writing: None,
+        });
+        Self { config, authorities, catalog, writer, window, started: Instant::now(), lanes, disk }
     }
 
     /// Runs until every handle is gone.
     pub(crate) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
-        self.engine.subscribe_all(Kind::Cluster);
+        if self.config.profile != Profile::Grpc {
+            self.authorities.subscribe_all(Kind::Cluster);
+        }
         loop {
+            self.tend_lanes();
             let deadline = self.next_deadline();
+            let (lanes, disk) = (&mut self.lanes, &mut self.disk);
             let event = tokio::select! {
                 biased;
                 command = commands.recv() => Event::Command(command),
-                linked = step(&mut self.link, self.started) => linked,
+                event = poll_fn(|context| poll_lanes(lanes, context)) => event,
+                event = poll_fn(|context| poll_disk(disk, context)) => event,
                 () = sleep_until(self.started, deadline) => Event::Tick,
             };
-            let mut effects = Vec::new();
+            let mut acts = Vec::new();
             let mut changes = Changes::default();
             match event {
-                Event::Command(None) => return,
+                Event::Command(None) => return self.finish(),
                 Event::Command(Some(command)) => {
                     self.command(command, &mut changes);
                     while let Ok(command) = commands.try_recv() {
                         self.command(command, &mut changes);
                     }
                 }
-                Event::Due => self.link = Link::Connecting(Box::pin(transport::connect(Arc::clone(&self.config)))),
-                Event::Connected(channel) => self.open(channel, &mut effects),
-                Event::Opened(responses) => self.link = Link::Open(responses),
-                Event::Message(message) => self.engine.on_response(self.now(), message, &mut effects),
-                Event::Lost(lost) => self.lost(&lost, &mut effects),
+                Event::Due(server) => self.lanes[server].link = Link::Connecting(self.lanes[server].dialer.connect()),
+                Event::Connected(server, channel) => self.open(server, channel, &mut acts),
+                Event::Opened(server, responses) => self.lanes[server].link = Link::Open(Box::new(responses)),
+                Event::Message(server, message) => self.authorities.on_response(server, self.now(), message, &mut acts),
+                Event::Lost(server, lost) => self.lost(server, &lost, &mut acts),
+                Event::Restored(restored) => self.restored(restored, &mut acts),
+                Event::Written(Err(error)) => self.note(Level::Warn, format!("the last known good is not saved: {error}")),
+                Event::Written(Ok(())) => {}
                 Event::Tick => {
-                    self.engine.on_tick(self.now(), &mut effects);
+                    self.authorities.on_tick(self.now(), &mut acts);
                     self.catalog.on_tick(self.now());
+                    self.tend_disk();
                 }
             }
-            self.settle(effects, changes);
+            self.settle(acts, changes);
         }
     }
 
@@ -149,7 +197,30 @@ impl Driver {
     }
 
     fn next_deadline(&mut self) -> Option<Time> {
-        [self.engine.next_deadline(), self.catalog.next_deadline()].into_iter().flatten().min()
+        let unneeded = self.lanes.iter().filter_map(|lane| Some(lane.unneeded_since? + GRACE)).min();
+        let disk = self.disk.as_ref().and_then(|disk| {
+            let write = disk.cache.due().filter(|_| disk.writing.is_none());
+            [disk.read_at, write].into_iter().flatten().min()
+        });
+        [self.authorities.next_deadline(), self.catalog.next_deadline(), unneeded, disk].into_iter().flatten().min()
+    }
+
+    /// Starts what is needed and ends what nobody needs.
+    fn tend_lanes(&mut self) {
+        let now = self.now();
+        for (server, lane) in self.lanes.iter_mut().enumerate() {
+            if self.authorities.engine(server).has_interest() {
+                lane.unneeded_since = None;
+                if let Link::Off = lane.link {
+                    lane.link = Link::Connecting(lane.dialer.connect());
+                }
+            } else if !matches!(lane.link, Link::Off) && *lane.unneeded_since.get_or_insert(now) + GRACE <= now {
+                lane.link = Link::Off;
+                lane.requests = None;
+                lane.unneeded_since = None;
+                self.authorities.on_closed(server);
+            }
+        }
     }
 
     fn command(&mut self, command: Command, changes: &mut Changes) {
@@ -166,52 +237,71 @@ impl Driver {
                 }
             }
             Command::Describe { answer } => {
-                let report = |kind| Report { kind, status: self.engine.status(kind), resources: self.engine.resources(kind) };
-                let _ = answer.send(Kind::ALL.into_iter().map(report).collect());
+                let _ = answer.send((0..self.lanes.len()).map(|server| self.report(server)).collect());
             }
         }
     }
 
-    /// The first requests are queued before the stream is open, so that they travel with its headers.
-    fn open(&mut self, channel: Channel, effects: &mut Vec<Effect<Resource>>) {
-        let (requests, queue) = mpsc::unbounded_channel();
-        self.requests = Some(requests);
-        self.link = Link::Opening(Box::pin(transport::open(Arc::clone(&self.config), channel, self.engine.variant(), queue)));
-        self.engine.on_open(self.now(), effects);
+    fn report(&self, server: ServerId) -> ServerReport {
+        let engine = self.authorities.engine(server);
+        ServerReport {
+            place: self.config.servers[server].place.to_string(),
+            in_charge: self.authorities.in_charge() == server,
+            variant: engine.variant().name(),
+            health: engine.health(),
+            kinds: Kind::ALL.into_iter().map(|kind| (kind, engine.status(kind), engine.resources(kind))).collect(),
+        }
     }
 
-    fn lost(&mut self, lost: &Lost, effects: &mut Vec<Effect<Resource>>) {
-        let was_synced = self.engine.is_synced();
-        self.requests = None;
-        self.engine.on_lost(self.now(), lost, effects);
+    /// The first requests are queued before the stream is open, so that they travel with its headers.
+    fn open(&mut self, server: ServerId, channel: Channel, acts: &mut Acts<Resource>) {
+        let (requests, queue) = mpsc::unbounded_channel();
+        let lane = &mut self.lanes[server];
+        lane.requests = Some(requests);
+        lane.link = Link::Opening(lane.dialer.open(channel, self.authorities.engine(server).variant(), queue));
+        self.authorities.on_open(server, self.now(), acts);
+    }
+
+    fn lost(&mut self, server: ServerId, lost: &Lost, acts: &mut Acts<Resource>) {
+        let was_synced = self.authorities.engine(server).is_synced();
+        let was_in_charge = self.authorities.in_charge() == server;
+        self.lanes[server].requests = None;
+        self.authorities.on_lost(server, self.now(), lost, acts);
         let now = self.now();
         {
             let mut status = self.window.status.lock().unwrap_or_else(PoisonError::into_inner);
             status.failures += u64::from(!was_synced);
             status.last_error.clone_from(&lost.reason);
-            status.stale_since.get_or_insert(now);
+            if was_in_charge {
+                status.stale_since.get_or_insert(now);
+            }
         }
         let level = if was_synced { Level::Info } else { Level::Warn };
-        self.note(level, format!("{}: {}", self.config.server, lost.reason));
+        self.note(level, self.about(server, &lost.reason));
+    }
+
+    /// A text about a server, with all that is needed to find it in its logs.
+    fn about(&self, server: ServerId, text: &str) -> String {
+        format!("{} (node {}): {text}", self.config.servers[server].place, self.config.node_id)
     }
 
     /// Executes effects until nothing is left to do, then publishes once.
-    fn settle(&mut self, mut effects: Vec<Effect<Resource>>, mut changes: Changes) {
+    fn settle(&mut self, mut acts: Acts<Resource>, mut changes: Changes) {
         loop {
-            for effect in std::mem::take(&mut effects) {
-                self.execute(effect, &mut changes, &mut effects);
+            for (server, effect) in std::mem::take(&mut acts) {
+                self.execute(server, effect, &mut changes, &mut acts);
             }
             let now = self.now();
             self.catalog.settle(now, &mut changes);
             for (kind, name, wanted) in changes.subscriptions.drain(..) {
                 if wanted {
-                    self.engine.subscribe(kind, &name);
+                    self.authorities.subscribe(kind, &name, &mut acts);
                 } else {
-                    self.engine.unsubscribe(kind, &name);
+                    self.authorities.unsubscribe(kind, &name);
                 }
             }
-            self.engine.flush(now, &mut effects);
-            if effects.is_empty() {
+            self.authorities.flush(now, &mut acts);
+            if acts.is_empty() {
                 break;
             }
         }
@@ -225,66 +315,169 @@ impl Driver {
         self.writer.publish();
     }
 
-    fn execute(&mut self, effect: Effect<Resource>, changes: &mut Changes, effects: &mut Vec<Effect<Resource>>) {
+    fn execute(&mut self, server: ServerId, effect: Effect<Resource>, changes: &mut Changes, acts: &mut Acts<Resource>) {
         match effect {
             Effect::Send(request) => {
-                if let Some(requests) = &self.requests {
+                if let Some(requests) = &self.lanes[server].requests {
                     // A stream that has just ended takes nothing more; its end is the next event.
                     let _ = requests.send(encode(&request));
                 }
             }
             Effect::Close(reason) => {
                 let lost = Lost { reason, unimplemented: false, abrupt: false };
-                self.lost(&lost, effects);
+                self.lost(server, &lost, acts);
             }
-            Effect::Connect { after } => self.link = Link::Waiting(self.now() + after),
-            other => self.catalog.apply(other, changes),
+            Effect::Connect { after } => {
+                let until = self.started + self.now() + after;
+                self.lanes[server].link = Link::Waiting(Box::pin(tokio::time::sleep_until(until)));
+            }
+            Effect::Yield => {
+                let text = "another xDS client uses this socket, which serves one: it keeps it, and what is known here goes stale. \
+                            Connect to istiod directly, or use one client only";
+                self.note(Level::Warn, self.about(server, text));
+            }
+            Effect::Unreachable(reason) => {
+                if let Some(disk) = self.disk.as_mut().filter(|disk| disk.read_at.is_some()) {
+                    disk.read_at = Some(self.started.elapsed());
+                }
+                self.catalog.apply(Effect::Unreachable(self.about(server, &reason).into()), changes);
+            }
+            other => {
+                let now = self.now();
+                if self.authorities.is_alive()
+                    && let Some(disk) = &mut self.disk
+                {
+                    disk.cache.note(&other, now);
+                }
+                self.catalog.apply(other, changes);
+            }
         }
     }
 
-    fn show(&self) {
+    fn show(&mut self) {
+        let connected = self.authorities.is_synced();
+        if connected && let Some(disk) = &mut self.disk {
+            disk.read_at = None;
+        }
         let mut status = self.window.status.lock().unwrap_or_else(PoisonError::into_inner);
-        let connected = self.engine.is_synced();
         status.streams += u64::from(connected && !status.connected);
         status.connected = connected;
         if connected {
             status.stale_since = None;
+            status.stale_already = Duration::ZERO;
         }
-        status.variant = match self.engine.variant() {
-            Variant::Delta => "delta",
-            Variant::Sotw => "sotw",
-        };
+        status.variant = self.authorities.engine(self.authorities.in_charge()).variant().name();
         status.hosts = self.catalog.hosts();
     }
 
     fn note(&self, level: Level, text: String) {
         self.window.events.lock().unwrap_or_else(PoisonError::into_inner).push(self.now(), level, text);
     }
+
+    fn tend_disk(&mut self) {
+        let now = self.now();
+        let Some(disk) = &mut self.disk else { return };
+        if disk.read_at.is_some_and(|at| at <= now) {
+            disk.read_at = None;
+            let (path, identity): (PathBuf, String) = disk.cache.place();
+            disk.reading = Some(spawn_blocking(move || cache::read(&path, &identity)));
+        }
+        if disk.writing.is_none()
+            && disk.cache.due().is_some_and(|at| at <= now)
+            && let Some(file) = disk.cache.take(now)
+        {
+            disk.writing = Some(spawn_blocking(move || file.write()));
+        }
+    }
+
+    fn restored(&mut self, restored: Restored, acts: &mut Acts<Resource>) {
+        let found = match restored {
+            Ok(Some(found)) => found,
+            Ok(None) => return,
+            Err(why) => return self.note(Level::Warn, why),
+        };
+        if self.authorities.is_alive() {
+            return;
+        }
+        let age = found.age;
+        self.note(Level::Warn, format!("no control plane answers; what was saved {} s ago is served", age.as_secs()));
+        {
+            let now = self.now();
+            let mut status = self.window.status.lock().unwrap_or_else(PoisonError::into_inner);
+            status.stale_since = Some(now);
+            status.stale_already = age;
+        }
+        self.authorities.restore(found.saved, acts);
+    }
+
+    /// The last handle has gone: what is not saved yet is saved now.
+    fn finish(mut self) {
+        let now = self.now();
+        if let Some(file) = self.disk.as_mut().and_then(|disk| disk.cache.take(now)) {
+            // Nobody is left to be told.
+            let _ = file.write();
+        }
+    }
 }
 
 enum Event {
     Command(Option<Command>),
-    Due,
-    Connected(Channel),
-    Opened(Responses),
-    Message(Bytes),
-    Lost(Lost),
+    Due(ServerId),
+    Connected(ServerId, Channel),
+    Opened(ServerId, Responses),
+    Message(ServerId, Bytes),
+    Lost(ServerId, Lost),
+    Restored(Restored),
+    Written(io::Result<()>),
     Tick,
 }
 
-async fn step(link: &mut Link, started: Instant) -> Event {
-    match link {
-        Link::Waiting(until) => {
-            sleep_until(started, Some(*until)).await;
-            Event::Due
+fn poll_lanes(lanes: &mut [Lane], context: &mut Context<'_>) -> Poll<Event> {
+    for (server, lane) in lanes.iter_mut().enumerate() {
+        if let Poll::Ready(event) = lane.poll(server, context) {
+            return Poll::Ready(event);
         }
-        Link::Connecting(connecting) => connecting.as_mut().await.map_or_else(Event::Lost, Event::Connected),
-        Link::Opening(opening) => opening.as_mut().await.map_or_else(Event::Lost, Event::Opened),
-        Link::Open(responses) => match responses.next().await {
-            Ok(message) => Event::Message(message),
-            Err(lost) => Event::Lost(lost),
-        },
     }
+    Poll::Pending
+}
+
+impl Lane {
+    fn poll(&mut self, server: ServerId, context: &mut Context<'_>) -> Poll<Event> {
+        let lost = |lost| Event::Lost(server, lost);
+        Poll::Ready(match &mut self.link {
+            Link::Off => return Poll::Pending,
+            Link::Waiting(sleep) => {
+                ready!(sleep.as_mut().poll(context));
+                Event::Due(server)
+            }
+            Link::Connecting(connecting) => {
+                ready!(connecting.as_mut().poll(context)).map_or_else(lost, |channel| Event::Connected(server, channel))
+            }
+            Link::Opening(opening) => {
+                ready!(opening.as_mut().poll(context)).map_or_else(lost, |responses| Event::Opened(server, responses))
+            }
+            Link::Open(responses) => {
+                ready!(responses.poll_next(context)).map_or_else(lost, |message| Event::Message(server, message))
+            }
+        })
+    }
+}
+
+fn poll_disk(disk: &mut Option<Disk>, context: &mut Context<'_>) -> Poll<Event> {
+    let Some(disk) = disk else { return Poll::Pending };
+    if let Some(reading) = &mut disk.reading
+        && let Poll::Ready(restored) = Pin::new(reading).poll(context)
+    {
+        disk.reading = None;
+        return Poll::Ready(Event::Restored(restored.unwrap_or_else(|error| Err(error.to_string()))));
+    }
+    if let Some(writing) = &mut disk.writing
+        && let Poll::Ready(written) = Pin::new(writing).poll(context)
+    {
+        disk.writing = None;
+        return Poll::Ready(Event::Written(written.unwrap_or_else(|error| Err(io::Error::other(error)))));
+    }
+    Poll::Pending
 }
 
 async fn sleep_until(started: Instant, deadline: Option<Time>) {
@@ -300,3 +493,16 @@ fn encode(request: &Request) -> Bytes {
         Request::Delta(request) => request.encode_to_vec().into(),
     }
 }
+
+impl Variant {
+    fn name(self) -> &'static str {
+        match self {
+            Variant::Delta => "delta",
+            Variant::Sotw => "sotw",
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "driver_test.rs"]
+mod tests;

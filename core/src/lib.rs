@@ -8,6 +8,8 @@
 pub mod authority;
 pub mod backoff;
 #[cfg(feature = "net")]
+pub mod cache;
+#[cfg(feature = "net")]
 pub mod catalog;
 #[cfg(feature = "net")]
 pub mod client;

@@ -1,17 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One ADS stream over tonic: TLS, Unix sockets, a token per stream, keepalive, bounds. Messages are bytes here.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::{Buf, BufMut, Bytes};
 use http::uri::PathAndQuery;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_stream::{Stream, wrappers::UnboundedReceiverStream};
 use tonic::{
     Code, Request, Status, Streaming,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    metadata::AsciiMetadataValue,
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
+    metadata::{AsciiMetadataValue, MetadataMap},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
 
 use crate::{
@@ -22,111 +30,146 @@ use crate::{
 const SOTW: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources";
 const DELTA: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
 
+/// A connection attempt, or a stream being opened.
+pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Lost>>>>;
+
 /// Responses of an open stream.
 #[derive(Debug)]
 pub struct Responses(Streaming<Bytes>);
 
 impl Responses {
     /// The next message, or how the stream ended.
-    ///
-    /// # Errors
-    /// The end of the stream, in order or not.
-    pub async fn next(&mut self) -> Result<Bytes, Lost> {
-        match self.0.message().await {
-            Ok(Some(message)) => Ok(message),
-            Ok(None) => Err(Lost { reason: "closed by the server".into(), unimplemented: false, abrupt: false }),
-            Err(status) => Err(lost(&status)),
-        }
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, Lost>> {
+        Pin::new(&mut self.0).poll_next(context).map(|next| match next {
+            Some(Ok(message)) => Ok(message),
+            Some(Err(status)) => Err(lost(&status)),
+            None => Err(refused("closed by the server".into())),
+        })
     }
 }
 
-/// Dials. Every stream gets a connection of its own: that spreads clients over the replicas of a control plane and reads
-/// certificates that have changed.
-///
-/// # Errors
-/// Why there is no connection; for people, with the cause.
-pub async fn connect(config: Arc<Config>) -> Result<Channel, Lost> {
-    dial(&config).await.map_err(refused)
+/// How one server is reached.
+#[derive(Clone, Debug)]
+pub struct Dialer {
+    config: Arc<Config>,
+    server: usize,
+    #[cfg(test)]
+    pub(crate) in_memory: Option<memory::Listener>,
 }
 
-/// Opens a stream of the given variant on a connection. Requests are taken from `queue` and should be there already: servers
-/// may hold their headers back until they have read one.
-///
-/// # Errors
-/// Why there is no stream; for people, with the cause.
-pub async fn open(
-    config: Arc<Config>,
-    channel: Channel,
-    variant: Variant,
-    queue: UnboundedReceiver<Bytes>,
-) -> Result<Responses, Lost> {
-    let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(config.max_message_bytes);
-    grpc.ready().await.map_err(|error| refused(describe(&error)))?;
-    let mut call = Request::new(UnboundedReceiverStream::new(queue));
-    add_headers(&config, call.metadata_mut()).map_err(refused)?;
-    let path = PathAndQuery::from_static(match variant {
-        Variant::Sotw => SOTW,
-        Variant::Delta => DELTA,
-    });
-    let response = grpc.streaming(call, path, BytesCodec).await.map_err(|status| lost(&status))?;
-    Ok(Responses(response.into_inner()))
+impl Dialer {
+    /// For the server at this position of the configuration.
+    pub fn new(config: Arc<Config>, server: usize) -> Self {
+        Self {
+            config,
+            server,
+            #[cfg(test)]
+            in_memory: None,
+        }
+    }
+
+    fn server(&self) -> &Server {
+        &self.config.servers[self.server]
+    }
+
+    /// Dials. Every stream gets a connection of its own: that spreads clients over the replicas of a control plane and reads
+    /// certificates that have changed. Fails with why there is no connection; for people, with the cause.
+    pub fn connect(&self) -> Pending<Channel> {
+        let dialer = self.clone();
+        Box::pin(async move { dialer.dial().await.map_err(refused) })
+    }
+
+    /// Opens a stream of the given variant on a connection. Requests are taken from `queue` and should be there already: servers
+    /// may hold their headers back until they have read one. Fails with why there is no stream; for people, with the cause.
+    pub fn open(&self, channel: Channel, variant: Variant, queue: UnboundedReceiver<Bytes>) -> Pending<Responses> {
+        let dialer = self.clone();
+        Box::pin(async move {
+            let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(dialer.config.max_message_bytes);
+            grpc.ready().await.map_err(|error| refused(describe(&error)))?;
+            let mut call = Request::new(UnboundedReceiverStream::new(queue));
+            dialer.add_headers(call.metadata_mut()).map_err(refused)?;
+            let path = PathAndQuery::from_static(match variant {
+                Variant::Sotw => SOTW,
+                Variant::Delta => DELTA,
+            });
+            let response = grpc.streaming(call, path, BytesCodec).await.map_err(|status| lost(&status))?;
+            Ok(Responses(response.into_inner()))
+        })
+    }
+
+    async fn dial(&self) -> Result<Channel, String> {
+        let server = self.server();
+        let invalid = |error: tonic::transport::Error| describe(&error);
+        let (interval, timeout) = match self.config.profile {
+            Profile::Istio => (Duration::from_secs(30), Duration::from_secs(10)),
+            Profile::Envoy | Profile::Grpc => (Duration::from_secs(300), Duration::from_secs(20)),
+        };
+        let mut endpoint = Endpoint::from_shared(server.place.to_string())
+            .map_err(invalid)?
+            .connect_timeout(self.config.connect_timeout)
+            .tcp_nodelay(true)
+            .tcp_keepalive(Some(interval))
+            .http2_keep_alive_interval(interval)
+            .keep_alive_timeout(timeout)
+            .initial_stream_window_size(4 << 20)
+            .initial_connection_window_size(8 << 20);
+        if server.place.is_tls() {
+            endpoint = endpoint.tls_config(tls(server)?).map_err(invalid)?;
+        }
+        #[cfg(test)]
+        if let Some(listener) = &self.in_memory {
+            return endpoint.connect_with_connector(listener.connector()).await.map_err(invalid);
+        }
+        endpoint.connect().await.map_err(invalid)
+    }
+
+    fn add_headers(&self, headers: &mut MetadataMap) -> Result<(), String> {
+        if self.config.profile != Profile::Envoy
+            && let Ok(id) = self.config.cluster_id.parse()
+        {
+            headers.insert("clusterid", id);
+        }
+        // Over a Unix socket the agent adds its own; over plaintext a token must never go.
+        let (true, Some(path)) = (self.server().place.is_tls(), &self.server().token_file) else { return Ok(()) };
+        let fail = |what: &dyn std::fmt::Display| format!("token_file {}: {what}", path.display());
+        let token = fs::read_to_string(path).map_err(|error| fail(&error))?;
+        let token = token.trim();
+        if let Some(late) = expired_for(token, SystemTime::now()) {
+            return Err(fail(&format!("the token expired {} s ago", late.as_secs())));
+        }
+        let mut value: AsciiMetadataValue = format!("Bearer {token}").parse().map_err(|_| fail(&"not a token"))?;
+        value.set_sensitive(true);
+        headers.insert("authorization", value);
+        Ok(())
+    }
 }
 
 fn refused(reason: String) -> Lost {
     Lost { reason, unimplemented: false, abrupt: false }
 }
 
-async fn dial(config: &Config) -> Result<Channel, String> {
-    let uri = config.server.to_string();
-    let invalid = |error: tonic::transport::Error| describe(&error);
-    let (interval, timeout) = match config.profile {
-        Profile::Istio => (Duration::from_secs(30), Duration::from_secs(10)),
-        Profile::Envoy => (Duration::from_secs(300), Duration::from_secs(20)),
-    };
-    let mut endpoint = Endpoint::from_shared(uri)
-        .map_err(invalid)?
-        .connect_timeout(config.connect_timeout)
-        .tcp_nodelay(true)
-        .tcp_keepalive(Some(interval))
-        .http2_keep_alive_interval(interval)
-        .keep_alive_timeout(timeout)
-        .initial_stream_window_size(4 << 20)
-        .initial_connection_window_size(8 << 20);
-    if let Server::Tls(_) = config.server {
-        endpoint = endpoint.tls_config(tls(config)?).map_err(invalid)?;
-    }
-    endpoint.connect().await.map_err(invalid)
-}
-
-fn tls(config: &Config) -> Result<ClientTlsConfig, String> {
+/// Files are read for every connection, so that what was rotated is used.
+fn tls(server: &Server) -> Result<ClientTlsConfig, String> {
+    let read = |key: &str, path: &Path| fs::read(path).map_err(|error| format!("{key} {}: {error}", path.display()));
     let mut tls = ClientTlsConfig::new();
-    tls = match &config.ca_file {
-        Some(path) => {
-            let pem = fs::read(path).map_err(|error| format!("ca_file {}: {error}", path.display()))?;
-            tls.ca_certificate(Certificate::from_pem(pem))
-        }
+    tls = match &server.ca_file {
+        Some(path) => tls.ca_certificate(Certificate::from_pem(read("ca_file", path)?)),
         None => tls.with_native_roots(),
     };
-    if let Some(name) = &config.server_name {
+    if let Some((certificate, key)) = &server.identity {
+        tls = tls.identity(Identity::from_pem(read("cert_file", certificate)?, read("key_file", key)?));
+    }
+    if let Some(name) = &server.server_name {
         tls = tls.domain_name(name);
     }
     Ok(tls)
 }
 
-fn add_headers(config: &Config, headers: &mut tonic::metadata::MetadataMap) -> Result<(), String> {
-    if config.profile == Profile::Istio
-        && let Ok(id) = config.cluster_id.parse()
-    {
-        headers.insert("clusterid", id);
-    }
-    // Over a Unix socket the agent adds its own; over plaintext a token must never go.
-    let (Server::Tls(_), Some(path)) = (&config.server, &config.token_file) else { return Ok(()) };
-    let token = fs::read_to_string(path).map_err(|error| format!("token_file {}: {error}", path.display()))?;
-    let mut value: AsciiMetadataValue =
-        format!("Bearer {}", token.trim()).parse().map_err(|_| format!("token_file {}: not a token", path.display()))?;
-    value.set_sensitive(true);
-    headers.insert("authorization", value);
-    Ok(())
+/// For how long a JWT has been expired; `None` for one that is valid and for a token that is no JWT: the server judges those.
+fn expired_for(token: &str, now: SystemTime) -> Option<Duration> {
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let expiry = serde_json::from_slice::<serde_json::Value>(&claims).ok()?.get("exp")?.as_u64()?;
+    now.duration_since(UNIX_EPOCH).ok()?.checked_sub(Duration::from_secs(expiry)).filter(|late| !late.is_zero())
 }
 
 fn lost(status: &Status) -> Lost {
@@ -187,5 +230,26 @@ impl Decoder for BytesCodec {
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
         Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod memory;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(claims: &str) -> String {
+        format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(claims))
+    }
+
+    #[test]
+    fn c_056_an_expired_token_is_not_sent_and_what_is_no_jwt_is_the_servers_business() {
+        let now = UNIX_EPOCH + Duration::from_secs(1000);
+        assert_eq!(expired_for(&token(r#"{"exp": 990}"#), now), Some(Duration::from_secs(10)));
+        for fine in [token(r#"{"exp": 1010}"#), token("{}"), "opaque".into(), "a.b.c".into(), String::new()] {
+            assert_eq!(expired_for(&fine, now), None, "{fine}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-const FLOORS: [&str; 16] = [
+const FLOORS: [&str; 17] = [
     "error",
     "model",
     "backoff",
@@ -16,6 +16,7 @@ const FLOORS: [&str; 16] = [
     "target",
     "resource",
     "config",
+    "cache",
     "catalog",
     "wire",
     "transport",

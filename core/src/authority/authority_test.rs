@@ -263,13 +263,17 @@ mod fallback {
 
     #[test]
     fn what_was_saved_stands_in_until_the_first_live_answer() {
-        let saved = |name: &str, kind, value: &str| Saved { kind, name: name.into(), body: format!("{name}={value}").into_bytes().into() };
+        let saved =
+            |name: &str, kind, value: &str| Saved { kind, name: name.into(), body: format!("{name}={value}").into_bytes().into() };
         let mut t = Trace::new(1, &[0], &[]);
         t.authorities.subscribe_all(CDS);
         t.watch(EDS, &["a"]);
         t.fail(0);
         t.said();
-        t.authorities.restore(vec![saved("c", CDS, "old"), saved("gone", CDS, "old"), saved("a", EDS, "old"), saved("b", EDS, "old")], &mut t.out);
+        t.authorities.restore(
+            vec![saved("c", CDS, "old"), saved("gone", CDS, "old"), saved("a", EDS, "old"), saved("b", EDS, "old")],
+            &mut t.out,
+        );
         let mut said = t.said();
         said.sort();
         assert_eq!(said, ["update a old", "update c old", "update gone old"]);

@@ -92,6 +92,11 @@ impl<D: Decode> Authorities<D> {
         self.engines[self.in_charge()].is_synced()
     }
 
+    /// A server has answered since the start: what was saved no longer counts.
+    pub fn is_alive(&self) -> bool {
+        self.served[0].alive
+    }
+
     /// Asks for every old-style resource of a kind.
     pub fn subscribe_all(&mut self, kind: Kind) {
         self.served[0].all[kind as usize] = true;

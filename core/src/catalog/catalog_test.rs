@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+use bytes::Bytes;
+
 use super::*;
 use crate::{
     model::{Action, Endpoint, Invalid, Locality, Route, Share, State, Tls},
@@ -84,7 +86,7 @@ fn name(port: u16, subset: &str, host: &str) -> String {
 
 fn cluster_with_tls(cluster: &str, tls: Tls) -> Effect<Resource> {
     let value = Cluster { discovery: Discovery::Eds(cluster.into()), tls, locality_weighted: false, lb_policy: "ROUND_ROBIN" };
-    Effect::Update { kind: Kind::Cluster, name: cluster.into(), value: Resource::Cluster(Arc::new(value)) }
+    Effect::Update { kind: Kind::Cluster, name: cluster.into(), value: Resource::Cluster(Arc::new(value)), body: Bytes::new() }
 }
 
 fn cluster(name: &str) -> Effect<Resource> {
@@ -94,7 +96,7 @@ fn cluster(name: &str) -> Effect<Resource> {
 fn assignment(name: &str, octets: &[u8]) -> Effect<Resource> {
     let endpoints: Vec<Endpoint> = octets.iter().map(|octet| Endpoint::at(([10, 0, 0, *octet], 80).into())).collect();
     let value = Assignment { endpoints: endpoints.into(), localities: Arc::new([Locality::default()]), ..Default::default() };
-    Effect::Update { kind: Kind::Endpoints, name: name.into(), value: Resource::Assignment(Arc::new(value)) }
+    Effect::Update { kind: Kind::Endpoints, name: name.into(), value: Resource::Assignment(Arc::new(value)), body: Bytes::new() }
 }
 
 fn routes(name: &str, shares: &[(&str, u32)]) -> Effect<Resource> {
@@ -102,7 +104,7 @@ fn routes(name: &str, shares: &[(&str, u32)]) -> Effect<Resource> {
     let routes =
         if shares.is_empty() { vec![] } else { vec![Route { unconditional: true, action: Action::Forward(shares.into()) }] };
     let table = RouteTable { has_host: !routes.is_empty(), routes: routes.into() };
-    Effect::Update { kind: Kind::Routes, name: name.into(), value: Resource::Routes(Arc::new(table)) }
+    Effect::Update { kind: Kind::Routes, name: name.into(), value: Resource::Routes(Arc::new(table)), body: Bytes::new() }
 }
 
 fn gone(kind: Kind, name: &str) -> Effect<Resource> {

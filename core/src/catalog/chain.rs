@@ -9,7 +9,7 @@ use super::{
     watched::Watched,
 };
 use crate::{
-    model::{Cluster, ClusterName, Discovery, Invalid, RouteTable, Share, State, Tls},
+    model::{Cluster, ClusterName, Discovery, Invalid, ListenerRoutes, RouteTable, Share, State, Tls},
     protocol::{Kind, Time},
     select::{Part, effective},
     target::{HostMatch, Service, Subject},
@@ -34,6 +34,21 @@ impl Catalog {
         let port_deadline = watched.port_deadline.take();
         let (host, port, subset) = match watched.meant.subject().clone() {
             Subject::Cluster(name) => return self.follow_cluster(&name, needs),
+            Subject::Listener { authority, target } => {
+                let unknown =
+                    || Settled::without_list(State::Unknown, "".into(), format!("the bootstrap has no authority {authority:?}"));
+                return match self.rules.listeners.of(Some(&authority), &target) {
+                    None => Answer::Complete(unknown()),
+                    Some(name) => match self.follow_listener(&name, &[], needs) {
+                        Found::Yes(answer) => answer,
+                        Found::No => Answer::Complete(Settled::without_list(State::Unknown, name, String::new())),
+                        Found::NotYet => Answer::Waiting,
+                    },
+                };
+            }
+            Subject::Service { host, port, subset } if self.rules.by_name => {
+                return self.follow_by_name(&host, port, subset.as_deref(), needs);
+            }
             Subject::Service { host, port, subset } => (host, port, subset),
         };
         if !self.clusters_answered {
@@ -143,16 +158,96 @@ impl Catalog {
         }
     }
 
+    /// As a gRPC client: the listener says which of the names that may be meant exists, and where its routes are.
+    fn follow_by_name(&self, host: &str, port: Option<u16>, subset: Option<&str>, needs: &mut Vec<Need>) -> Answer {
+        let port = port.unwrap_or(80);
+        let mut decided = None;
+        for host in self.rules.naming.candidates(host) {
+            let Some(name) = self.rules.listeners.of(None, &format!("{host}:{port}")) else { continue };
+            let own = ClusterName { host: &host, port, subset: "" };
+            let mut asked = Vec::new();
+            let found = self.follow_listener(&name, &[Share { cluster: own.to_string().into(), weight: 1 }], &mut asked);
+            if decided.is_some() {
+                // A better name has won, or is not answered yet; this one is only asked for, to know sooner.
+                needs.push((Kind::Listener, name));
+                continue;
+            }
+            decided = match (found, subset) {
+                (Found::No, _) => {
+                    needs.extend(asked);
+                    continue;
+                }
+                (Found::Yes(_), Some(subset)) => {
+                    needs.push((Kind::Listener, name));
+                    Some(self.follow_named_subset(ClusterName { subset, ..own }, needs))
+                }
+                (Found::Yes(answer), None) => {
+                    needs.extend(asked);
+                    Some(answer)
+                }
+                (Found::NotYet, _) => {
+                    needs.extend(asked);
+                    Some(Answer::Waiting)
+                }
+            };
+        }
+        decided.unwrap_or_else(|| Answer::Complete(Settled::without_list(State::Unknown, "".into(), String::new())))
+    }
+
+    fn follow_named_subset(&self, name: ClusterName<'_>, needs: &mut Vec<Need>) -> Answer {
+        let resolved: Arc<str> = format!("{}:{}/{}", name.host, name.port, name.subset).into();
+        let cluster: Arc<str> = name.to_string().into();
+        if let Found::No = self.cluster(&cluster) {
+            needs.push((Kind::Cluster, cluster));
+            let detail = format!("the control plane has no subset {} of {}", name.subset, name.host);
+            return Answer::Complete(Settled::without_list(State::Invalid(Invalid::UndefinedSubset), resolved, detail));
+        }
+        self.follow_shares(&[Share { cluster, weight: 1 }], resolved, String::new(), needs)
+    }
+
+    /// What a listener leads to; `own` are the clusters of a route table that leaves everything open.
+    fn follow_listener(&self, name: &Arc<str>, own: &[Share], needs: &mut Vec<Need>) -> Found<Answer> {
+        needs.push((Kind::Listener, Arc::clone(name)));
+        let nowhere = |detail: String| {
+            Found::Yes(Answer::Complete(Settled::without_list(State::Invalid(Invalid::NoList), Arc::clone(name), detail)))
+        };
+        let table = match self.listeners.get(name) {
+            None => return Found::NotYet,
+            Some(None) => return Found::No,
+            Some(Some(listener)) => match &**listener {
+                ListenerRoutes::None(why) => return nowhere(format!("listener {name}: {why}")),
+                ListenerRoutes::Inline(table) => table,
+                ListenerRoutes::Rds(routes) => {
+                    needs.push((Kind::Routes, Arc::clone(routes)));
+                    match self.routes.get(routes) {
+                        None => return Found::Yes(Answer::Waiting),
+                        Some(None) => return nowhere(format!("listener {name} names routes {routes}, which do not exist")),
+                        Some(Some(table)) => table,
+                    }
+                }
+            },
+        };
+        match (table.default_shares().filter(|_| table.has_host), own) {
+            (Some(shares), _) => Found::Yes(self.follow_shares(shares, Arc::clone(name), String::new(), needs)),
+            (None, []) => nowhere(format!("no route of listener {name} takes every request")),
+            (None, own) => {
+                let warning = "no route takes every request; the whole service is listed".to_owned();
+                Found::Yes(self.follow_shares(own, Arc::clone(name), warning, needs))
+            }
+        }
+    }
+
     fn follow_cluster(&self, name: &str, needs: &mut Vec<Need>) -> Answer {
         let name: Arc<str> = name.into();
-        if self.clusters.contains_key(&name) {
-            return self.follow_shares(&[Share { cluster: Arc::clone(&name), weight: 1 }], name, String::new(), needs);
-        }
-        needs.push((Kind::Cluster, name));
-        if self.clusters_answered {
-            Answer::Complete(Settled::without_list(State::Unknown, "".into(), String::new()))
-        } else {
-            Answer::Waiting
+        match self.cluster(&name) {
+            Found::Yes(_) => self.follow_shares(&[Share { cluster: Arc::clone(&name), weight: 1 }], name, String::new(), needs),
+            found => {
+                needs.push((Kind::Cluster, name));
+                match found {
+                    Found::No => Answer::Complete(Settled::without_list(State::Unknown, "".into(), String::new())),
+                    _ => Answer::Waiting,
+                }
+            }
         }
     }
 
@@ -160,9 +255,16 @@ impl Catalog {
         let mut parts = Vec::with_capacity(shares.len());
         let (mut waiting, mut missing) = (false, Vec::new());
         for share in shares {
-            let Some(cluster) = self.want_cluster(&share.cluster, needs) else {
-                missing.push(&*share.cluster);
-                continue;
+            let cluster = match self.want_cluster(&share.cluster, needs) {
+                Found::Yes(cluster) => cluster,
+                Found::No => {
+                    missing.push(&*share.cluster);
+                    continue;
+                }
+                Found::NotYet => {
+                    waiting = true;
+                    continue;
+                }
             };
             if let Some(refusal) = self.refuse(&share.cluster, cluster) {
                 return Answer::Complete(Settled::without_list(State::Invalid(refusal.0), resolved, refusal.1));
@@ -195,13 +297,15 @@ impl Catalog {
     }
 
     /// The cluster, with a need for it and for its assignment.
-    fn want_cluster(&self, name: &Arc<str>, needs: &mut Vec<Need>) -> Option<&Arc<Cluster>> {
+    fn want_cluster(&self, name: &Arc<str>, needs: &mut Vec<Need>) -> Found<&Arc<Cluster>> {
         needs.push((Kind::Cluster, Arc::clone(name)));
-        let cluster = self.clusters.get(name)?;
-        if let Discovery::Eds(service) = &cluster.discovery {
+        let found = self.cluster(name);
+        if let Found::Yes(cluster) = found
+            && let Discovery::Eds(service) = &cluster.discovery
+        {
             needs.push((Kind::Endpoints, Arc::clone(service)));
         }
-        Some(cluster)
+        found
     }
 
     fn refuse(&self, name: &str, cluster: &Cluster) -> Option<(Invalid, String)> {

@@ -10,14 +10,18 @@ mod answer;
 mod chain;
 mod watched;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use hashbrown::HashMap;
 
 use crate::{
-    model::{Assignment, Cluster, ClusterName, Discovery, RouteTable},
+    model::{Assignment, Cluster, ClusterName, Discovery, ListenerRoutes, RouteTable},
     observe::Level,
-    protocol::{Effect, Kind, Time},
+    protocol::{Effect, Kind, Time, fill_template},
     resource::Resource,
     store::Entry,
     target::{Directory, Naming, Subject, Target},
@@ -33,6 +37,10 @@ pub struct Rules {
     pub routes: bool,
     /// Hosts (or `host:port`) whose demand for TLS may be ignored.
     pub allow_plaintext: Vec<String>,
+    /// Listeners, and from them routes and clusters, are asked for by name, as gRPC clients do.
+    pub by_name: bool,
+    /// Who has which listener names.
+    pub listeners: ListenerNames,
     /// How long an old answer stands in for an incomplete new one.
     pub patience: Duration,
     /// How long a port choice waits for routes.
@@ -45,9 +53,37 @@ impl Default for Rules {
             naming: Naming::default(),
             routes: true,
             allow_plaintext: Vec::new(),
+            by_name: false,
+            listeners: ListenerNames::default(),
             patience: Duration::from_secs(15),
             port_wait: Duration::from_secs(1),
         }
+    }
+}
+
+/// How targets become listener names (gRFC A47). In a template `%s` is the target.
+#[derive(Clone, Debug)]
+pub struct ListenerNames {
+    /// For targets without an authority.
+    pub template: String,
+    /// For targets with one.
+    pub authorities: BTreeMap<String, String>,
+}
+
+impl Default for ListenerNames {
+    fn default() -> Self {
+        Self { template: "%s".into(), authorities: BTreeMap::new() }
+    }
+}
+
+impl ListenerNames {
+    /// The listener of a target; `None` when there is no such authority.
+    pub fn of(&self, authority: Option<&str>, target: &str) -> Option<Arc<str>> {
+        let template = match authority {
+            None => &self.template,
+            Some(authority) => self.authorities.get(authority)?,
+        };
+        Some(fill_template(template, target).into())
     }
 }
 
@@ -69,8 +105,12 @@ type Need = (Kind, Arc<str>);
 #[derive(Debug)]
 pub struct Catalog {
     rules: Rules,
-    clusters: HashMap<Arc<str>, Arc<Cluster>>,
+    /// `None` where clusters are asked for by name and there is none of this one.
+    clusters: HashMap<Arc<str>, Option<Arc<Cluster>>>,
     clusters_answered: bool,
+    listeners: HashMap<Arc<str>, Option<Arc<ListenerRoutes>>>,
+    /// Why no server answers, if none does.
+    unreachable: Arc<str>,
     directory: Directory,
     /// `None`: the server has said, or let us conclude, that there is none.
     assignments: HashMap<Arc<str>, Option<Arc<Assignment>>>,
@@ -95,6 +135,8 @@ impl Catalog {
             rules,
             clusters: HashMap::new(),
             clusters_answered: false,
+            listeners: HashMap::new(),
+            unreachable: "".into(),
             directory: Directory::default(),
             assignments: HashMap::new(),
             routes: HashMap::new(),
@@ -162,20 +204,39 @@ impl Catalog {
     /// Applies what the engine says about a resource. Effects that are not about resources are none of the catalog's business.
     pub fn apply(&mut self, effect: Effect<Resource>, changes: &mut Changes) {
         match effect {
-            Effect::Update { kind, name, value } => self.update(kind, name, value),
+            Effect::Update { kind, name, value, .. } => self.update(kind, name, value),
             Effect::Remove { kind, name, .. } => self.remove(kind, &name),
             Effect::Forget { kind, name } => match kind {
                 Kind::Endpoints => drop(self.assignments.remove(&name)),
                 Kind::Routes => drop(self.routes.remove(&name)),
-                Kind::Cluster | Kind::Listener => {}
+                Kind::Cluster => drop(self.clusters.remove(&name)),
+                Kind::Listener => drop(self.listeners.remove(&name)),
             },
             Effect::Reject { kind, error, .. } => changes.notes.push((Level::Warn, format!("{} rejected: {error}", kind.short()))),
-            Effect::Answered(Kind::Cluster) if !self.clusters_answered => {
-                self.clusters_answered = true;
-                self.touched.extend((0..self.targets.len()).filter(|slot| self.targets[*slot].is_some()));
+            Effect::Trouble { kind, name, error } => changes.notes.push((Level::Warn, format!("{} {name}: {error}", kind.short()))),
+            Effect::Clear { kind, name } => {
+                changes.notes.push((Level::Info, format!("{} {name}: what is in use is confirmed", kind.short())));
             }
-            Effect::Answered(_) | Effect::Send(_) | Effect::Close(_) | Effect::Connect { .. } => {}
+            Effect::Answered(kind) => {
+                if kind == Kind::Cluster && !std::mem::replace(&mut self.clusters_answered, true) {
+                    self.touch_all();
+                }
+                self.set_unreachable("");
+            }
+            Effect::Unreachable(why) => self.set_unreachable(&why),
+            Effect::Yield | Effect::Send(_) | Effect::Close(_) | Effect::Connect { .. } => {}
         }
+    }
+
+    fn set_unreachable(&mut self, why: &str) {
+        if *self.unreachable != *why {
+            self.unreachable = why.into();
+            self.touch_all();
+        }
+    }
+
+    fn touch_all(&mut self) {
+        self.touched.extend((0..self.targets.len()).filter(|slot| self.targets[*slot].is_some()));
     }
 
     /// Looks again at every touched target.
@@ -208,8 +269,17 @@ impl Catalog {
     fn candidates(&self, meant: &Target) -> Vec<String> {
         match meant.subject() {
             Subject::Service { host, .. } => self.rules.naming.candidates(host),
-            Subject::Cluster(_) => Vec::new(),
+            Subject::Cluster(_) | Subject::Listener { .. } => Vec::new(),
         }
+    }
+
+    /// A cluster is asked for by its name; else it comes with all others.
+    fn by_name(&self, cluster: &str) -> bool {
+        self.rules.by_name || cluster.starts_with("xdstp:")
+    }
+
+    fn is_asked_for(&self, need: &Need) -> bool {
+        need.0 != Kind::Cluster || self.by_name(&need.1)
     }
 
     fn update(&mut self, kind: Kind, name: Arc<str>, value: Resource) {
@@ -221,11 +291,11 @@ impl Catalog {
                 {
                     self.touch_host(parsed.host);
                 }
-                self.clusters.insert(name, cluster);
+                self.clusters.insert(name, Some(cluster));
             }
             Resource::Assignment(assignment) => drop(self.assignments.insert(name, Some(assignment))),
             Resource::Routes(table) => drop(self.routes.insert(name, Some(table))),
-            Resource::Opaque(_) => {}
+            Resource::Listener(listener) => drop(self.listeners.insert(name, Some(listener))),
         }
     }
 
@@ -233,7 +303,11 @@ impl Catalog {
         self.touch_users(kind, name);
         match kind {
             Kind::Cluster => {
-                self.clusters.remove(name);
+                if self.by_name(name) {
+                    self.clusters.insert(Arc::clone(name), None);
+                } else {
+                    self.clusters.remove(name);
+                }
                 if let Some(parsed) = ClusterName::parse(name) {
                     self.directory.remove(parsed);
                     self.touch_host(parsed.host);
@@ -241,7 +315,7 @@ impl Catalog {
             }
             Kind::Endpoints => drop(self.assignments.insert(Arc::clone(name), None)),
             Kind::Routes => drop(self.routes.insert(Arc::clone(name), None)),
-            Kind::Listener => {}
+            Kind::Listener => drop(self.listeners.insert(Arc::clone(name), None)),
         }
     }
 
@@ -272,7 +346,7 @@ impl Catalog {
         let added: Vec<Need> = wanted.iter().filter(|need| !watched.needs.contains(need)).cloned().collect();
         let dropped: Vec<Need> = watched.needs.iter().filter(|need| !wanted.contains(need)).cloned().collect();
         // While an old answer stands in, what it needs stays subscribed: it must not go stale.
-        let keep_old = watched.accept(verdict.answer, now, self.rules.patience, changes, slot);
+        let keep_old = watched.accept(verdict.answer, now, &self.rules, &self.unreachable, changes, slot);
         watched.needs = wanted;
         if keep_old {
             watched.needs.extend(dropped.iter().cloned());
@@ -293,8 +367,9 @@ impl Catalog {
     }
 
     fn require(&mut self, slot: usize, need: Need, changes: &mut Changes) {
+        let asked_for = self.is_asked_for(&need);
         let users = self.users.entry(need.clone()).or_default();
-        if users.is_empty() && need.0 != Kind::Cluster {
+        if users.is_empty() && asked_for {
             changes.subscriptions.push((need.0, Arc::clone(&need.1), true));
         }
         if !users.contains(&slot) {
@@ -307,9 +382,18 @@ impl Catalog {
         users.retain(|user| *user != slot);
         if users.is_empty() {
             self.users.remove(&need);
-            if need.0 != Kind::Cluster {
+            if self.is_asked_for(&need) {
                 changes.subscriptions.push((need.0, need.1, false));
             }
+        }
+    }
+
+    fn cluster(&self, name: &str) -> Found<&Arc<Cluster>> {
+        match self.clusters.get(name) {
+            Some(Some(cluster)) => Found::Yes(cluster),
+            Some(None) => Found::No,
+            None if self.by_name(name) || !self.clusters_answered => Found::NotYet,
+            None => Found::No,
         }
     }
 
@@ -327,6 +411,7 @@ impl Catalog {
 }
 
 /// Outcome of looking for a resource.
+#[derive(Clone, Copy)]
 enum Found<T> {
     Yes(T),
     No,

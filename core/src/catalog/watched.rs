@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One watched target: what it depends on, what was last said about it, what it waits for.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{
-    Changes, Need,
+    Changes, Need, Rules,
     answer::{Answer, Settled},
 };
 use crate::{model::State, observe::Level, protocol::Time, store::Entry, target::Target};
@@ -48,12 +48,20 @@ impl Watched {
     }
 
     /// Publishes an answer or lets the old one stand; returns whether the old one stands in.
-    pub(super) fn accept(&mut self, answer: Answer, now: Time, patience: Duration, changes: &mut Changes, slot: usize) -> bool {
+    pub(super) fn accept(
+        &mut self,
+        answer: Answer,
+        now: Time,
+        rules: &Rules,
+        unreachable: &str,
+        changes: &mut Changes,
+        slot: usize,
+    ) -> bool {
         let has_list = self.said == State::Ready;
         match answer {
             Answer::Complete(settled) => self.say(settled, changes, slot),
-            Answer::Waiting if !self.entry_published => {
-                let pending = Settled::without_list(State::Pending, "".into(), String::new());
+            Answer::Waiting if !self.entry_published || self.said == State::Pending => {
+                let pending = Settled::without_list(State::Pending, "".into(), unreachable.into());
                 self.say(pending, changes, slot);
             }
             // Last known good: an answer that does not come does not take away what is served.
@@ -62,7 +70,7 @@ impl Watched {
                 return has_list;
             }
             Answer::Doubtful(settled) => {
-                let until = *self.held_until.get_or_insert(now + patience);
+                let until = *self.held_until.get_or_insert(now + rules.patience);
                 if has_list && now < until {
                     return true;
                 }

@@ -33,7 +33,7 @@ fn the_first_source_wins_and_its_name_is_kept() {
         ..Default::default()
     };
     let config = Config::load(&sources).expect("valid");
-    assert_eq!(config.server, Server::Plaintext("127.0.0.1:1".into()));
+    assert_eq!(config.servers[0].place, Place::Plaintext("127.0.0.1:1".into()));
     assert_eq!(origin_of(&config, "server"), "property proxyless.server");
     assert_eq!(origin_of(&config, "namespace"), "document namespace");
     assert_eq!(origin_of(&config, "cluster_domain"), "environment PROXYLESS_CLUSTER_DOMAIN");
@@ -64,8 +64,9 @@ fn bad_values_name_the_source_the_field_and_the_value() {
     for (key, value, what) in [
         ("server", "127.0.0.1:15010", "http://"),
         ("server", "http://nowhere", "host:port"),
-        ("profile", "sidecar", "istio or envoy"),
-        ("profile", "grpc", "not built yet"),
+        ("profile", "sidecar", "istio, envoy or grpc"),
+        ("wildcard", "both", "auto, empty or star"),
+        ("cert_file", "/c.pem", "key_file"),
         ("connect_timeout_ms", "soon", "number"),
         ("connect_timeout_ms", "0", "at least 1"),
         ("match_first_label", "yes", "true or false"),
@@ -102,9 +103,9 @@ fn a_bootstrap_file_gives_server_credentials_and_node() {
     fs::write(&path, text).expect("writable");
     let environment = map(&[("GRPC_XDS_BOOTSTRAP", &path.to_string_lossy()), ("GRPC_XDS_BOOTSTRAP_CONFIG", "ignored")]);
     let config = Config::load(&Sources { environment, ..Default::default() }).expect("valid");
-    assert_eq!(config.server, Server::Tls("istiod:15012".into()));
-    assert_eq!(config.ca_file, Some("/root.pem".into()));
-    assert_eq!(config.token_file, Some("/token".into()));
+    assert_eq!(config.servers[0].place, Place::Tls("istiod:15012".into()));
+    assert_eq!(config.servers[0].ca_file, Some("/root.pem".into()));
+    assert_eq!(config.servers[0].token_file, Some("/token".into()));
     assert_eq!((config.profile, config.naming.namespace.as_str()), (Profile::Istio, "ns"));
     let node = node_of(&config);
     assert_eq!(node.id, "sidecar~10.0.0.9~p.ns~ns.svc.cluster.local");
@@ -137,8 +138,8 @@ fn a_pod_with_token_and_root_goes_to_istiod_directly_and_verified() {
     }
     let environment = map(&[("POD_NAMESPACE", "demo"), ("POD_NAME", "p"), ("INSTANCE_IP", "10.1.2.3")]);
     let config = Config::load(&Sources { environment, root: root.clone(), ..Default::default() }).expect("valid");
-    assert_eq!(config.server.to_string(), "https://istiod.istio-system.svc:15012");
-    assert_eq!(config.ca_file, Some(root.join(pod_file("istio/root-cert.pem"))));
+    assert_eq!(config.server_list(), "https://istiod.istio-system.svc:15012");
+    assert_eq!(config.servers[0].ca_file, Some(root.join(pod_file("istio/root-cert.pem"))));
     assert_eq!(config.node_id, "sidecar~10.1.2.3~p.demo~demo.svc.cluster.local");
     let metadata = node_of(&config).metadata.expect("some").fields;
     for key in ["NAMESPACE", "CLUSTER_ID", "PROXY_CONFIG", "DISABLE_HBONE_SEND", "ISTIO_VERSION"] {

@@ -8,6 +8,7 @@
 mod bootstrap;
 mod node;
 mod pod;
+mod server;
 mod settings;
 mod value;
 
@@ -17,10 +18,12 @@ use bytes::Bytes;
 
 use crate::{
     error::{Code, Error, Result},
+    protocol::Wildcard,
     resource::Limits,
     target::Naming,
 };
 
+pub use server::{Authority, Directory, Place, Server};
 pub use settings::{SETTINGS, Setting};
 use value::{Draft, Raw};
 
@@ -31,6 +34,8 @@ pub enum Profile {
     Istio,
     /// The same without Istio's metadata and routes; cluster names are free-form.
     Envoy,
+    /// As gRPC clients ask: state of the world, everything by name, from the listener down.
+    Grpc,
 }
 
 impl Profile {
@@ -39,27 +44,7 @@ impl Profile {
         match self {
             Profile::Istio => "istio",
             Profile::Envoy => "envoy",
-        }
-    }
-}
-
-/// Where the control plane is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Server {
-    /// Plaintext HTTP/2, said so explicitly.
-    Plaintext(String),
-    /// TLS, verified.
-    Tls(String),
-    /// A Unix socket, for instance an istio-agent's.
-    Unix(PathBuf),
-}
-
-impl std::fmt::Display for Server {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Server::Plaintext(authority) => write!(f, "http://{authority}"),
-            Server::Tls(authority) => write!(f, "https://{authority}"),
-            Server::Unix(path) => write!(f, "unix://{}", path.display()),
+            Profile::Grpc => "grpc",
         }
     }
 }
@@ -91,8 +76,10 @@ pub struct Origin {
 /// Everything the client needs to know, validated.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The control plane.
-    pub server: Server,
+    /// The control plane: every server once. At least one.
+    pub servers: Vec<Server>,
+    /// Who serves which names.
+    pub directory: Directory,
     /// How it is spoken to.
     pub profile: Profile,
     /// The encoded node.
@@ -105,12 +92,6 @@ pub struct Config {
     pub naming: Naming,
     /// Hosts whose demand for TLS may be ignored.
     pub allow_plaintext: Vec<String>,
-    /// Certificate authorities for `https`; none: those of the operating system.
-    pub ca_file: Option<PathBuf>,
-    /// Name checked in the server's certificate; none: the host of the server.
-    pub server_name: Option<String>,
-    /// Token sent over TLS, read anew for every stream.
-    pub token_file: Option<PathBuf>,
     /// Sent as `ClusterID`, which istiod needs to know where a token comes from.
     pub cluster_id: String,
     /// Bound on connecting.
@@ -119,6 +100,16 @@ pub struct Config {
     pub first_response_timeout: Duration,
     /// After which an unanswered name counts as absent.
     pub resource_timeout: Duration,
+    /// How "everything" is spelled; none: as the variant prefers.
+    pub wildcard: Option<Wildcard>,
+    /// After a reconnect the first answer is the whole state; none: it is when it looks like it.
+    pub full_state_on_reconnect: Option<bool>,
+    /// Where the last known good is kept over restarts.
+    pub cache_dir: Option<PathBuf>,
+    /// As whom it is kept: the same for every pod of a workload.
+    pub cache_identity: String,
+    /// How long a live answer is waited for before what was kept is served.
+    pub cache_wait: Duration,
     /// Largest message.
     pub max_message_bytes: usize,
     /// Bounds on one resource.
@@ -142,6 +133,13 @@ impl Config {
         bootstrap::add(&mut draft, sources)?;
         pod::add(&mut draft, sources);
         draft.finish()
+    }
+}
+
+impl Config {
+    /// The servers of old-style names as text, best first.
+    pub fn server_list(&self) -> String {
+        self.directory.default.iter().map(|at| self.servers[*at].place.to_string()).collect::<Vec<_>>().join(",")
     }
 }
 

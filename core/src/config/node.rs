@@ -11,8 +11,9 @@ use envoy_types::pb::{
 };
 use prost::Message;
 use serde_json::{Map, Value, json};
+use xxhash_rust::xxh3::xxh3_128;
 
-use super::value::Draft;
+use super::{Profile, value::Draft};
 use crate::error::{Code, Error, Result};
 
 /// The version of istiod that this client was last tested with; istiod gates features by it.
@@ -56,21 +57,36 @@ pub(super) fn encode(draft: &Draft) -> Result<(Bytes, String)> {
             version: Some(SemanticVersion { major_number: next(), minor_number: next(), patch: next() }),
             metadata: None,
         })),
-        client_features: vec!["envoy.lb.does_not_support_overprovisioning".into(), "xds.config.resource-in-sotw".into()],
+        client_features: vec![
+            "envoy.lb.does_not_support_overprovisioning".into(),
+            "xds.config.resource-in-sotw".into(),
+            "xds.config.supports-resource-ttl".into(),
+        ],
         ..Default::default()
     };
     Ok((node.encode_to_vec().into(), text))
+}
+
+/// What all pods of a workload have in common, and others have not.
+pub(super) fn workload(draft: &Draft) -> Result<String> {
+    let metadata = metadata(draft)?;
+    let of = |key: &str| metadata.get(key).cloned().unwrap_or_default();
+    let labels = xxh3_128(of("LABELS").to_string().as_bytes());
+    let profile = draft.text("profile")?.unwrap_or_default();
+    let namespace = draft.text("namespace")?.unwrap_or_default();
+    let (account, cluster, locality) = (of("SERVICE_ACCOUNT"), of("CLUSTER_ID"), locality(draft)?);
+    Ok(format!("{profile} {namespace} {account} {cluster} {locality:?} {labels:032x}"))
 }
 
 fn metadata(draft: &Draft) -> Result<Map<String, Value>> {
     let mut metadata = Map::new();
     if let Some(prescribed) = draft.node.as_ref().and_then(|node| node.get("metadata")).and_then(Value::as_object) {
         metadata.extend(prescribed.clone());
-        if draft.is_istio()? {
+        if draft.is(Profile::Istio)? {
             // With GENERATOR istiod answers as if to a gRPC client, by name and without subsets unasked.
             metadata.remove("GENERATOR");
         }
-    } else if draft.is_istio()? {
+    } else if draft.is_for_istiod()? {
         let labels: Map<String, Value> = draft.map("labels")?.into_iter().map(|(k, v)| (k, Value::String(v))).collect();
         metadata.insert("NAMESPACE".into(), json!(draft.text("namespace")?.unwrap_or_default()));
         metadata.insert("CLUSTER_ID".into(), json!(draft.text("cluster_id")?.unwrap_or_default()));
@@ -81,7 +97,10 @@ fn metadata(draft: &Draft) -> Result<Map<String, Value>> {
             metadata.insert("SERVICE_ACCOUNT".into(), json!(account));
         }
     }
-    if draft.is_istio()? {
+    if draft.is(Profile::Grpc)? && draft.node.is_none() {
+        metadata.insert("GENERATOR".into(), json!("grpc"));
+    }
+    if draft.is(Profile::Istio)? {
         // An empty PROXY_CONFIG makes `istioctl proxy-status` list us; HBONE endpoints could not be dialled.
         metadata.entry("PROXY_CONFIG").or_insert_with(|| json!({}));
         metadata.insert("DISABLE_HBONE_SEND".into(), json!("true"));

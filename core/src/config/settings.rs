@@ -15,8 +15,8 @@ pub struct Setting {
 
 /// Every setting, in the order in which they are shown.
 pub const SETTINGS: &[Setting] = &[
-    setting("server", "", "control plane: http://host:port, https://host:port or unix:///path"),
-    setting("profile", "istio", "istio, or envoy for any other ADS server"),
+    setting("server", "", "control plane: http://host:port, https://host:port or unix:///path; several, best first: a,b"),
+    setting("profile", "istio", "istio; envoy for any other ADS server; grpc to ask by name as gRPC clients do"),
     setting("namespace", "default", "namespace of this process; short names are looked up there first"),
     setting("cluster_domain", "cluster.local", "domain of the Kubernetes cluster"),
     setting("search_namespaces", "", "further namespaces for short names, in order: a,b"),
@@ -32,8 +32,15 @@ pub const SETTINGS: &[Setting] = &[
     setting("node_id", "", "node id, instead of the one made from pod, address and namespace"),
     setting("node_metadata", "", "further node metadata, a JSON object"),
     setting("ca_file", "", "certificate authorities for https, PEM; else those of the system"),
+    setting("cert_file", "", "our own certificate for https, PEM, read anew for every connection"),
+    setting("key_file", "", "its private key, PEM"),
     setting("server_name", "", "name to check in the server's certificate, if not the host"),
     setting("token_file", "", "bearer token sent over TLS, read anew for every stream"),
+    setting("server_features", "", "ignore_resource_deletion, fail_on_data_errors, resource_timer_is_transient_error: a,b"),
+    setting("wildcard", "auto", "how everything is asked for: auto, empty (the empty list) or star (*)"),
+    setting("reconnect_full_state", "auto", "after a reconnect the first delta answer is everything there is: auto, true or false"),
+    setting("cache_dir", "", "folder where the last known good is kept over restarts"),
+    setting("cache_wait_ms", "3000", "how long a live answer is waited for before the kept one is served"),
     setting("connect_timeout_ms", "5000", "bound on connecting"),
     setting("first_response_timeout_ms", "30000", "a stream without any response for so long is given up"),
     setting("resource_timeout_ms", "15000", "a name without an answer for so long counts as absent"),

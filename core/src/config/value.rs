@@ -11,9 +11,10 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::{Config, Origin, Profile, SETTINGS, Server, Setting, node};
+use super::{Config, Directory, Origin, Place, Profile, SETTINGS, Server, Setting, node};
 use crate::{
     error::{Code, Error, Result},
+    protocol::{Policy, Wildcard},
     resource::Limits,
     target::{Naming, Target},
 };
@@ -51,6 +52,8 @@ pub(super) struct Draft {
     offers: HashMap<&'static str, Offer>,
     /// A node that a bootstrap prescribes as it is.
     pub(super) node: Option<Value>,
+    /// The servers of a bootstrap.
+    pub(super) bootstrap: Option<(Vec<Server>, Directory)>,
     warnings: Vec<String>,
 }
 
@@ -80,34 +83,51 @@ impl Draft {
             self.offer(setting, Raw::Text(setting.default.into()), "default".into());
         }
         let (node, node_text) = node::encode(&self)?;
+        let (servers, directory) = self.servers()?;
+        let places: Vec<String> = servers.iter().map(|server| server.place.to_string()).collect();
         let config = Config {
-            server: self.server()?,
+            cache_identity: format!("{} {}", places.join(","), node::workload(&self)?),
+            servers,
+            directory,
             profile: self.profile()?,
             node,
             node_text,
             node_id: node::id(&self)?,
             naming: self.naming()?,
             allow_plaintext: self.list("allow_plaintext")?,
-            ca_file: self.path("ca_file")?,
-            server_name: self.text("server_name")?,
-            token_file: self.path("token_file")?,
             cluster_id: self.text("cluster_id")?.unwrap_or_default(),
             connect_timeout: self.milliseconds("connect_timeout_ms")?,
             first_response_timeout: self.milliseconds("first_response_timeout_ms")?,
             resource_timeout: self.milliseconds("resource_timeout_ms")?,
+            wildcard: match self.choice("wildcard", &["auto", "empty", "star"])? {
+                0 => None,
+                1 => Some(Wildcard::Empty),
+                _ => Some(Wildcard::Star),
+            },
+            full_state_on_reconnect: match self.choice("reconnect_full_state", &["auto", "true", "false"])? {
+                0 => None,
+                at => Some(at == 1),
+            },
+            cache_dir: self.path("cache_dir")?,
+            cache_wait: self.milliseconds("cache_wait_ms")?,
             max_message_bytes: self.number("max_message_bytes")?,
             limits: Limits { endpoints_per_assignment: self.number("max_endpoints")? },
             origins: self.origins(),
             warnings: std::mem::take(&mut self.warnings),
         };
-        if config.token_file.is_some() && matches!(config.server, Server::Plaintext(_)) && !self.is_default("token_file") {
-            return Err(self.error("token_file", "a token is sent over TLS only, and the server is http"));
-        }
         Ok(config)
     }
 
-    fn is_default(&self, key: &str) -> bool {
+    fn is_found(&self, key: &str) -> bool {
         self.offers.get(key).is_none_or(|offer| offer.origin == "pod")
+    }
+
+    /// Position of the value among those that are possible.
+    fn choice(&self, key: &str, choices: &[&str]) -> Result<usize> {
+        let text = self.text(key)?.unwrap_or_default();
+        let (last, first) = choices.split_last().expect("there are choices");
+        let found = choices.iter().position(|choice| *choice == text);
+        found.ok_or_else(|| self.error(key, format!("{} or {last} is expected", first.join(", "))))
     }
 
     fn origins(&self) -> Vec<Origin> {
@@ -196,40 +216,65 @@ impl Draft {
     }
 
     fn profile(&self) -> Result<Profile> {
-        match self.text("profile")?.as_deref() {
-            Some("istio") => Ok(Profile::Istio),
-            Some("envoy") => Ok(Profile::Envoy),
-            Some("grpc") => Err(self.error("profile", "the grpc profile is not built yet; istio serves the same lists")),
-            _ => Err(self.error("profile", "istio or envoy is expected")),
-        }
+        Ok([Profile::Istio, Profile::Envoy, Profile::Grpc][self.choice("profile", &["istio", "envoy", "grpc"])?])
     }
 
-    pub(super) fn is_istio(&self) -> Result<bool> {
-        Ok(self.profile()? == Profile::Istio)
+    pub(super) fn is(&self, profile: Profile) -> Result<bool> {
+        Ok(self.profile()? == profile)
     }
 
-    fn server(&self) -> Result<Server> {
-        let Some(text) = self.text("server")? else {
+    /// A node that istiod understands.
+    pub(super) fn is_for_istiod(&self) -> Result<bool> {
+        Ok(!self.is(Profile::Envoy)?)
+    }
+
+    fn servers(&self) -> Result<(Vec<Server>, Directory)> {
+        let Some(offer) = self.offers.get("server") else {
             return Err(Error::new(
                 Code::Config,
                 "no control plane: set server (PROXYLESS_SERVER, -Dproxyless.server), GRPC_XDS_BOOTSTRAP, or mount istiod's token and root",
             ));
         };
-        if let Some(path) = text.strip_prefix("unix:") {
-            let path = format!("/{}", path.trim_start_matches('/'));
-            return Ok(Server::Unix(path.into()));
-        }
-        let (authority, tls) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
-            (Some(authority), _) => (authority, false),
-            (_, Some(authority)) => (authority, true),
-            _ => return Err(self.error("server", "http:// (plaintext), https:// (TLS) or unix: is expected in front")),
+        let (mut servers, directory) = match &self.bootstrap {
+            // The bootstrap is only looked at when nobody before it named a server.
+            Some(found) => found.clone(),
+            None => {
+                let mut servers: Vec<Server> = Vec::new();
+                for text in self.list("server")? {
+                    let server = Server::at(Place::parse(&text).map_err(|what| self.error("server", what))?);
+                    if !servers.contains(&server) {
+                        servers.push(server);
+                    }
+                }
+                if servers.is_empty() {
+                    return Err(self.error("server", "at least one server is expected"));
+                }
+                let default = (0..servers.len()).collect();
+                (servers, Directory { default, authorities: BTreeMap::new(), listener_template: "%s".into() })
+            }
         };
-        let authority = authority.trim_end_matches('/');
-        let parsed: http::uri::Authority = authority.parse().map_err(|error| self.error("server", error))?;
-        if parsed.port_u16().is_none() || parsed.host().is_empty() {
-            return Err(self.error("server", "host:port is expected"));
+        let identity = match (self.path("cert_file")?, self.path("key_file")?) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (Some(_), None) => return Err(self.error("cert_file", "a key_file is expected beside it")),
+            (None, Some(_)) => return Err(self.error("key_file", "a cert_file is expected beside it")),
+        };
+        let token = self.path("token_file")?;
+        if token.is_some() && !self.is_found("token_file") && servers.iter().any(|s| matches!(s.place, Place::Plaintext(_))) {
+            return Err(self.error("token_file", format!("a token is sent over TLS only, and the server is {}", offer.raw.shown())));
         }
-        Ok(if tls { Server::Tls(authority.into()) } else { Server::Plaintext(authority.into()) })
+        let features = self.list("server_features")?;
+        let policy = Policy::from_features(features.iter().map(String::as_str));
+        for server in &mut servers {
+            server.ca_file = self.path("ca_file")?.or(server.ca_file.take());
+            server.identity = identity.clone().or(server.identity.take());
+            server.server_name = self.text("server_name")?.or(server.server_name.take());
+            server.token_file = token.clone().or(server.token_file.take());
+            if !features.is_empty() {
+                server.policy = policy;
+            }
+        }
+        Ok((servers, directory))
     }
 
     fn naming(&self) -> Result<Naming> {

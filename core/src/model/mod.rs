@@ -10,5 +10,5 @@ mod state;
 
 pub use cluster::{Cluster, ClusterName, Discovery, Tls};
 pub use endpoint::{Assignment, Endpoint, EndpointFlags, Extension, Family, Health, Locality};
-pub use route::{Action, Route, RouteTable, Share};
+pub use route::{Action, ListenerRoutes, Route, RouteTable, Share};
 pub use state::{Invalid, State};

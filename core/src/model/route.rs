@@ -48,3 +48,14 @@ impl RouteTable {
         }
     }
 }
+
+/// A client-side listener, reduced to where its routes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenerRoutes {
+    /// In the RDS resource of this name.
+    Rds(Arc<str>),
+    /// In itself.
+    Inline(RouteTable),
+    /// Nowhere, and why.
+    None(Arc<str>),
+}

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::{
-    Decode, DeltaDiscoveryRequest, DeltaDiscoveryResponse, Effect, Engine, Gone, Kind, Request, Resource, Status, Time, Ttl, Wildcard,
+    Decode, DeltaDiscoveryRequest, DeltaDiscoveryResponse, Effect, Engine, Gone, Kind, Request, Resource, Status, Time, Ttl,
+    Wildcard,
     engine::{Absorbed, Received},
     name::canonical,
     sotw::{INVALID_ARGUMENT, STAR},
@@ -141,7 +142,8 @@ fn first_names(state: &mut TypeState, spelling: Wildcard) -> Vec<String> {
 
 /// Everything that is in memory and that the server is not known to have taken back: it will not be sent again.
 fn held_versions(state: &TypeState) -> HashMap<String, String> {
-    let held = state.entries.iter().filter(|(_, entry)| !entry.is_absent()).filter_map(|(name, entry)| Some((name, entry.held.as_ref()?)));
+    let held =
+        state.entries.iter().filter(|(_, entry)| !entry.is_absent()).filter_map(|(name, entry)| Some((name, entry.held.as_ref()?)));
     held.map(|(name, held)| (name.0.to_string(), held.version.to_string())).collect()
 }
 

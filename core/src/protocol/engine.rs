@@ -445,13 +445,7 @@ impl<D: Decode> Engine<D> {
     }
 
     /// Decides the fate of one received resource. The error goes into the NACK.
-    pub(super) fn absorb(
-        &mut self,
-        kind: Kind,
-        received: Received<'_>,
-        now: Time,
-        out: &mut Vec<Effect<D::Value>>,
-    ) -> Absorbed {
+    pub(super) fn absorb(&mut self, kind: Kind, received: Received<'_>, now: Time, out: &mut Vec<Effect<D::Value>>) -> Absorbed {
         let Received { name, version, ttl, body } = received;
         let name = &*canonical(name);
         let state = &mut self.types[kind.index()];

@@ -355,7 +355,13 @@ mod cache {
             t.sotw(kind, "1", "n1", &["a=x", "b=bad"]);
             t.sotw(kind, "2", "n2", &["a=bad", "b=bad"]);
             let resources = t.engine.resources(kind);
-            let of = |at: usize| (resources[at].state.name(), resources[at].at.is_some(), resources[at].error.as_deref().map(|e| e.ends_with("it is bad")));
+            let of = |at: usize| {
+                (
+                    resources[at].state.name(),
+                    resources[at].at.is_some(),
+                    resources[at].error.as_deref().map(|e| e.ends_with("it is bad")),
+                )
+            };
             assert_eq!(of(0), ("nacked_but_cached", true, Some(true)));
             assert_eq!(of(1), ("nacked", false, Some(true)));
         });
@@ -423,7 +429,8 @@ mod cache {
             t.open();
             let push = |t: &mut Trace, version: &str, changed: &str| {
                 let before = t.engine.decoder().decoded;
-                let texts: Vec<String> = names.iter().map(|n| format!("{n}={}", if n == changed { version } else { "x" })).collect();
+                let texts: Vec<String> =
+                    names.iter().map(|n| format!("{n}={}", if n == changed { version } else { "x" })).collect();
                 t.sotw(CDS, version, version, &texts.iter().map(String::as_str).collect::<Vec<_>>());
                 t.engine.decoder().decoded - before
             };
@@ -583,7 +590,8 @@ mod deletion {
 
     #[test]
     fn c_027_what_a_full_state_no_longer_lists_is_gone_and_may_return() {
-        for policy in [Policy::default(), Policy { fail_on_data_errors: true, ignore_resource_deletion: true, ..Policy::default() }] {
+        for policy in [Policy::default(), Policy { fail_on_data_errors: true, ignore_resource_deletion: true, ..Policy::default() }]
+        {
             each_of(&FULL, &with(policy), |t| {
                 let kind = t.kind();
                 t.watch(kind, &["a", "b"]);
@@ -649,7 +657,8 @@ mod deletion {
                     Delta => t.delta(kind, "n1", &[("d=x", "1")], &[]),
                 }
                 t.out.clear();
-                let errors = [("a", NOT_FOUND), ("b", PERMISSION_DENIED), ("c", UNAVAILABLE), ("d", UNAVAILABLE), ("nobody", NOT_FOUND)];
+                let errors =
+                    [("a", NOT_FOUND), ("b", PERMISSION_DENIED), ("c", UNAVAILABLE), ("d", UNAVAILABLE), ("nobody", NOT_FOUND)];
                 let resource_errors: Vec<_> = errors.iter().map(|(name, code)| t.error(name, *code, "no")).collect();
                 let ack = match variant {
                     Sotw => {
@@ -819,7 +828,11 @@ mod failure {
                 for _ in 0..10 {
                     t.advance(60);
                 }
-                assert!(!t.out.iter().any(|effect| matches!(effect, Effect::Remove { .. } | Effect::Trouble { .. })), "{:?}", t.out);
+                assert!(
+                    !t.out.iter().any(|effect| matches!(effect, Effect::Remove { .. } | Effect::Trouble { .. })),
+                    "{:?}",
+                    t.out
+                );
                 assert_eq!(t.state("a"), "acked");
             });
         }

@@ -3,24 +3,29 @@
 
 use std::sync::Arc;
 
-use envoy_types::pb::envoy::config::{
-    cluster::v3::{
-        Cluster as Proto,
-        cluster::{ClusterDiscoveryType, DiscoveryType, LbPolicy, common_lb_config::LocalityConfigSpecifier},
-    },
-    core::v3::config_source::ConfigSourceSpecifier,
+use envoy_types::pb::envoy::config::cluster::v3::{
+    Cluster as Proto,
+    cluster::{ClusterDiscoveryType, DiscoveryType, LbPolicy, common_lb_config::LocalityConfigSpecifier},
 };
 use prost::Message;
 
-use super::AssignmentDecoder;
-use crate::model::{Cluster, Discovery, Tls};
+use super::{AssignmentDecoder, References, is_ads};
+use crate::{
+    model::{Cluster, Discovery, Tls},
+    protocol::Kind,
+};
 
 const TLS_SOCKET: &str = "envoy.transport_sockets.tls";
 
-pub(super) fn decode(name: &str, body: &[u8], assignments: &mut AssignmentDecoder) -> Result<Cluster, String> {
+pub(super) fn decode(
+    name: &str,
+    body: &[u8],
+    assignments: &mut AssignmentDecoder,
+    references: &References,
+) -> Result<Cluster, String> {
     let proto = Proto::decode(body).map_err(|error| format!("does not decode: {error}"))?;
     Ok(Cluster {
-        discovery: discovery(name, &proto, assignments)?,
+        discovery: discovery(name, &proto, assignments, references)?,
         tls: tls(&proto),
         locality_weighted: proto.common_lb_config.as_ref().is_some_and(|config| {
             matches!(config.locality_config_specifier, Some(LocalityConfigSpecifier::LocalityWeightedLbConfig(_)))
@@ -29,7 +34,7 @@ pub(super) fn decode(name: &str, body: &[u8], assignments: &mut AssignmentDecode
     })
 }
 
-fn discovery(name: &str, proto: &Proto, assignments: &mut AssignmentDecoder) -> Result<Discovery, String> {
+fn discovery(name: &str, proto: &Proto, assignments: &mut AssignmentDecoder, references: &References) -> Result<Discovery, String> {
     let kind = match proto.cluster_discovery_type {
         Some(ClusterDiscoveryType::Type(kind)) => {
             DiscoveryType::try_from(kind).map_err(|_| format!("discovery type {kind} is unknown"))?
@@ -40,15 +45,14 @@ fn discovery(name: &str, proto: &Proto, assignments: &mut AssignmentDecoder) -> 
     match kind {
         DiscoveryType::Eds => {
             let config = proto.eds_cluster_config.as_ref();
-            let source =
-                config.and_then(|config| config.eds_config.as_ref()).and_then(|source| source.config_source_specifier.as_ref());
-            if !matches!(source, Some(ConfigSourceSpecifier::Ads(_) | ConfigSourceSpecifier::Self_(_))) {
+            if !is_ads(config.and_then(|config| config.eds_config.as_ref())) {
                 return Ok(Discovery::None("EDS from a source other than ADS".into()));
             }
             let service = config.map_or("", |config| config.service_name.as_str());
             if service.is_empty() && name.starts_with("xdstp:") {
                 return Err("an xdstp cluster needs eds_cluster_config.service_name".into());
             }
+            references.check(Kind::Endpoints, service)?;
             Ok(Discovery::Eds(if service.is_empty() { name.into() } else { service.into() }))
         }
         DiscoveryType::Static | DiscoveryType::StrictDns | DiscoveryType::LogicalDns => {
@@ -73,7 +77,7 @@ fn tls(proto: &Proto) -> Tls {
 mod tests {
     use envoy_types::pb::envoy::config::{
         cluster::v3::cluster::{EdsClusterConfig, TransportSocketMatch},
-        core::v3::{AggregatedConfigSource, ConfigSource, TransportSocket},
+        core::v3::{AggregatedConfigSource, ConfigSource, TransportSocket, config_source::ConfigSourceSpecifier},
     };
 
     use super::*;
@@ -94,7 +98,7 @@ mod tests {
     }
 
     fn convert(proto: &Proto) -> Result<Cluster, String> {
-        decode(&proto.name, &proto.encode_to_vec(), &mut AssignmentDecoder::default())
+        decode(&proto.name, &proto.encode_to_vec(), &mut AssignmentDecoder::default(), &References::default())
     }
 
     #[test]

@@ -8,6 +8,9 @@
 mod cluster;
 mod endpoints;
 mod intern;
+mod kept;
+mod listener;
+mod reference;
 mod routes;
 mod wire;
 
@@ -15,12 +18,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use envoy_types::pb::envoy::config::core::v3::{ConfigSource, config_source::ConfigSourceSpecifier};
+
 use crate::{
-    model::{Assignment, Cluster, RouteTable},
+    model::{Assignment, Cluster, ListenerRoutes, RouteTable},
     protocol::{Decode, Kind},
 };
 
 pub use endpoints::{AssignmentDecoder, Limits};
+pub use kept::kept_fields;
+pub use reference::References;
 
 /// A decoded resource.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,20 +38,21 @@ pub enum Resource {
     Assignment(Arc<Assignment>),
     /// From RDS.
     Routes(Arc<RouteTable>),
-    /// A kind that is passed on as it came.
-    Opaque(Bytes),
+    /// From LDS.
+    Listener(Arc<ListenerRoutes>),
 }
 
 /// Decodes every kind of resource this client uses.
 #[derive(Debug, Default)]
 pub struct ResourceDecoder {
     assignments: AssignmentDecoder,
+    references: References,
 }
 
 impl ResourceDecoder {
-    /// A decoder with these limits.
-    pub fn new(limits: Limits) -> Self {
-        Self { assignments: AssignmentDecoder::new(limits) }
+    /// A decoder with these limits and authorities.
+    pub fn new(limits: Limits, references: References) -> Self {
+        Self { assignments: AssignmentDecoder::new(limits), references }
     }
 }
 
@@ -58,10 +66,18 @@ impl Decode for ResourceDecoder {
 
     fn decode(&mut self, kind: Kind, name: &str, body: &Bytes) -> Result<Resource, String> {
         match kind {
-            Kind::Cluster => cluster::decode(name, body, &mut self.assignments).map(|c| Resource::Cluster(Arc::new(c))),
+            Kind::Cluster => {
+                cluster::decode(name, body, &mut self.assignments, &self.references).map(|c| Resource::Cluster(Arc::new(c)))
+            }
             Kind::Endpoints => self.assignments.decode(body).map(|a| Resource::Assignment(Arc::new(a))),
-            Kind::Routes => routes::decode(body).map(|r| Resource::Routes(Arc::new(r))),
-            Kind::Listener => Ok(Resource::Opaque(body.clone())),
+            Kind::Routes => routes::decode(body, &self.references).map(|r| Resource::Routes(Arc::new(r))),
+            Kind::Listener => listener::decode(body, &self.references).map(|l| Resource::Listener(Arc::new(l))),
         }
     }
+}
+
+/// The sources that a reference to another resource may name.
+fn is_ads(source: Option<&ConfigSource>) -> bool {
+    let specifier = source.and_then(|source| source.config_source_specifier.as_ref());
+    matches!(specifier, Some(ConfigSourceSpecifier::Ads(_) | ConfigSourceSpecifier::Self_(_)))
 }

@@ -9,15 +9,27 @@ use envoy_types::pb::envoy::config::route::v3::{
 };
 use prost::Message;
 
-use crate::model::{Action, Route, RouteTable, Share};
+use super::References;
+use crate::{
+    model::{Action, Route, RouteTable, Share},
+    protocol::Kind,
+};
 
-pub(super) fn decode(body: &[u8]) -> Result<RouteTable, String> {
-    let proto = RouteConfiguration::decode(body).map_err(|error| format!("does not decode: {error}"))?;
+pub(super) fn decode(body: &[u8], references: &References) -> Result<RouteTable, String> {
+    convert(&RouteConfiguration::decode(body).map_err(|error| format!("does not decode: {error}"))?, references)
+}
+
+pub(super) fn convert(proto: &RouteConfiguration, references: &References) -> Result<RouteTable, String> {
     // Under a name of the `host:port` kind there is one virtual host; Istio rewrites its domains to `*`.
     let Some(host) = proto.virtual_hosts.first() else {
         return Ok(RouteTable::default());
     };
     let routes = host.routes.iter().map(route).collect::<Result<Vec<_>, _>>()?;
+    for route in &routes {
+        if let Action::Forward(shares) = &route.action {
+            shares.iter().try_for_each(|share| references.check(Kind::Cluster, &share.cluster))?;
+        }
+    }
     Ok(RouteTable { has_host: true, routes: routes.into() })
 }
 
@@ -92,7 +104,7 @@ mod tests {
 
     fn table(routes: Vec<ProtoRoute>) -> Result<RouteTable, String> {
         let host = VirtualHost { routes, ..Default::default() };
-        decode(&RouteConfiguration { virtual_hosts: vec![host], ..Default::default() }.encode_to_vec())
+        decode(&RouteConfiguration { virtual_hosts: vec![host], ..Default::default() }.encode_to_vec(), &References::default())
     }
 
     fn weighted(parts: &[(&str, u32)]) -> Option<ProtoAction> {
@@ -149,7 +161,7 @@ mod tests {
 
     #[test]
     fn no_virtual_host_is_a_table_without_host() {
-        let table = decode(&RouteConfiguration::default().encode_to_vec()).expect("valid");
+        let table = decode(&RouteConfiguration::default().encode_to_vec(), &References::default()).expect("valid");
         assert!(!table.has_host);
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The target grammar: `[xds:///]host[:port][/subset]`, or `cluster:<name>`.
+//! The target grammar: `[xds:///]host[:port][/subset]`, `cluster:<name>`, or `xds://authority/target` as in gRPC.
 
 use std::fmt;
 
@@ -21,6 +21,13 @@ pub enum Subject {
     },
     /// A cluster by its own name.
     Cluster(String),
+    /// What a gRPC client with an authority means (gRFC A47): the authority's template makes a listener name of the target.
+    Listener {
+        /// An entry of the bootstrap's `authorities`.
+        authority: String,
+        /// The rest, as it is.
+        target: String,
+    },
 }
 
 /// A parsed target. Two spellings of the same target are equal.
@@ -51,13 +58,16 @@ impl Target {
             };
         }
         if spelling.starts_with("xdstp:") {
-            return Err(fail("xdstp names are not supported yet"));
+            return Err(fail("write cluster:xdstp://… for a cluster, or xds://authority/target for a listener"));
         }
         let rest = match spelling.strip_prefix("xds://") {
             None => spelling,
             Some(rest) => match rest.split_once('/') {
                 Some(("", path)) => path,
-                Some(_) => return Err(fail("authorities are not supported yet; write xds:///host")),
+                Some((_, "")) => return Err(fail("no target after the authority")),
+                Some((authority, target)) => {
+                    return Ok(Self { subject: Subject::Listener { authority: authority.into(), target: target.into() } });
+                }
                 None => return Err(fail("no host; write xds:///host")),
             },
         };
@@ -111,6 +121,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.subject {
             Subject::Cluster(name) => write!(f, "cluster:{name}"),
+            Subject::Listener { authority, target } => write!(f, "xds://{authority}/{target}"),
             Subject::Service { host, port, subset } => {
                 if host.contains(':') {
                     write!(f, "[{host}]")?;
@@ -171,6 +182,7 @@ mod tests {
         assert_eq!(canonical("[::1]:80"), "[::1]:80");
         assert_eq!(canonical("a%2Fb/v%201"), "a%2Fb/v%201");
         assert_eq!(canonical("cluster:outbound|80||Host"), "cluster:outbound|80||Host");
+        assert_eq!(canonical("xds://auth/a/b?c"), "xds://auth/a/b?c");
     }
 
     #[test]
@@ -186,8 +198,9 @@ mod tests {
             ("a/b/c", "one subset"),
             ("a/", "one subset"),
             ("a?k=v", "not supported"),
-            ("xds://auth/a", "authorities"),
-            ("xdstp://x/y", "not supported"),
+            ("xds://auth", "no host"),
+            ("xds://auth/", "no target"),
+            ("xdstp://x/y", "cluster:xdstp://"),
             ("cluster:", "no cluster name"),
             ("a%ff", "UTF-8"),
         ] {
