@@ -351,3 +351,148 @@ fn a_change_looks_only_at_the_targets_it_touches() {
     mesh.catalog.apply(assignment(&name(8080, "", HOST), &[3]), &mut changes);
     assert_eq!(mesh.catalog.touched.len(), 1);
 }
+
+mod by_name {
+    use super::*;
+    use crate::model::ListenerRoutes;
+
+    const NAME: &str = "go-sc-a.demo.svc.cluster.local:8080";
+
+    fn mesh() -> Mesh {
+        Mesh::with(|rules| {
+            rules.by_name = true;
+            rules.listeners.authorities.insert("auth".into(), "xdstp://auth/envoy.config.listener.v3.Listener/%s".into());
+        })
+    }
+
+    fn listener(name: &str, routes: ListenerRoutes) -> Effect<Resource> {
+        Effect::Update { kind: Kind::Listener, name: name.into(), value: Resource::Listener(Arc::new(routes)), body: Bytes::new() }
+    }
+
+    fn sorted(mesh: &Mesh) -> Vec<String> {
+        let mut subscribed = mesh.subscribed.clone();
+        subscribed.sort();
+        subscribed
+    }
+
+    #[test]
+    fn the_listener_leads_to_routes_clusters_and_endpoints() {
+        let mut mesh = mesh();
+        mesh.watch("go-sc-a:8080");
+        assert!(mesh.subscribed.contains(&format!("LDS {NAME}")), "{:?}", mesh.subscribed);
+        let base = name(8080, "", HOST);
+        mesh.apply(vec![listener(NAME, ListenerRoutes::Rds("r".into()))]);
+        assert!(mesh.subscribed.contains(&"RDS r".to_owned()));
+        mesh.apply(vec![routes("r", &[(&base, 1)])]);
+        assert!(mesh.subscribed.contains(&format!("CDS {base}")));
+        mesh.apply(vec![cluster(&base)]);
+        assert_eq!(mesh.state("go-sc-a:8080"), State::Pending);
+        mesh.apply(vec![assignment(&base, &[1])]);
+        assert_eq!((mesh.state("go-sc-a:8080"), mesh.list("go-sc-a:8080")), (State::Ready, vec![(1, 1)]));
+    }
+
+    #[test]
+    fn a_name_without_a_listener_is_unknown_and_a_subset_without_a_cluster_undefined() {
+        let mut mesh = mesh();
+        mesh.watch("nobody:80");
+        for name in mesh.subscribed.clone() {
+            mesh.apply(vec![gone(Kind::Listener, name.strip_prefix("LDS ").expect("only listeners are asked for"))]);
+        }
+        assert_eq!(mesh.state("nobody:80"), State::Unknown);
+        mesh.watch("go-sc-a:8080/v9");
+        mesh.apply(vec![listener(NAME, ListenerRoutes::Rds("r".into()))]);
+        mesh.apply(vec![gone(Kind::Cluster, &name(8080, "v9", HOST))]);
+        assert_eq!(mesh.state("go-sc-a:8080/v9"), State::Invalid(Invalid::UndefinedSubset));
+    }
+
+    #[test]
+    fn c_031_a_socket_listener_is_an_error_of_its_target_and_lets_its_routes_go() {
+        let mut mesh = mesh();
+        mesh.watch("go-sc-a:8080");
+        let base = name(8080, "", HOST);
+        mesh.apply(vec![listener(NAME, ListenerRoutes::Rds("r".into())), routes("r", &[(&base, 1)]), cluster(&base)]);
+        mesh.apply(vec![assignment(&base, &[1])]);
+        assert_eq!(mesh.state("go-sc-a:8080"), State::Ready);
+        mesh.apply(vec![listener(NAME, ListenerRoutes::None("it is not an API listener".into()))]);
+        assert_eq!(mesh.state("go-sc-a:8080"), State::Invalid(Invalid::NoList));
+        assert!(mesh.said["go-sc-a:8080"].detail.contains("not an API listener"));
+        assert!(!mesh.subscribed.iter().any(|s| !s.starts_with("LDS ")), "{:?}", mesh.subscribed);
+    }
+
+    #[test]
+    fn c_095_children_of_what_is_gone_are_let_go() {
+        let mut mesh = mesh();
+        mesh.watch("go-sc-a:8080");
+        let base = name(8080, "", HOST);
+        mesh.apply(vec![listener(NAME, ListenerRoutes::Rds("r".into())), routes("r", &[(&base, 1)]), cluster(&base)]);
+        mesh.apply(vec![assignment(&base, &[1])]);
+        let all = sorted(&mesh);
+        assert!(all.contains(&format!("EDS {base}")), "{all:?}");
+        mesh.apply(vec![gone(Kind::Listener, NAME), gone(Kind::Listener, "go-sc-a:8080")]);
+        assert!(!mesh.subscribed.iter().any(|s| !s.starts_with("LDS ")), "{:?}", mesh.subscribed);
+        // A cluster that goes takes its assignment with it, once the old answer no longer stands in.
+        mesh.apply(vec![listener(NAME, ListenerRoutes::Rds("r".into())), cluster(&base)]);
+        mesh.apply(vec![gone(Kind::Cluster, &base)]);
+        mesh.advance(Duration::from_secs(15));
+        assert!(!mesh.subscribed.contains(&format!("EDS {base}")), "{:?}", mesh.subscribed);
+    }
+
+    #[test]
+    fn c_049_a_target_of_an_unknown_authority_is_an_error_at_once() {
+        let mut mesh = mesh();
+        mesh.watch("xds://stranger/a");
+        assert_eq!(mesh.state("xds://stranger/a"), State::Unknown);
+        assert!(mesh.said["xds://stranger/a"].detail.contains("stranger"));
+        assert!(mesh.subscribed.is_empty());
+    }
+
+    #[test]
+    fn c_052_the_listener_of_a_target_is_that_of_its_template() {
+        let names = ListenerNames {
+            template: "%s".into(),
+            authorities: BTreeMap::from([
+                ("auth".to_owned(), "xdstp://auth/envoy.config.listener.v3.Listener/%s?p=1".to_owned()),
+                (String::new(), "xdstp:///envoy.config.listener.v3.Listener/%s".to_owned()),
+                ("plain".to_owned(), "prefix/%s".to_owned()),
+            ]),
+        };
+        let of = |authority, target| names.of(authority, target).map(|name| name.to_string());
+        let xdstp = |authority: &str, rest: &str| Some(format!("xdstp://{authority}/envoy.config.listener.v3.Listener/{rest}"));
+        assert_eq!(of(None, "a b:80"), Some("a b:80".into()), "verbatim");
+        assert_eq!(of(Some("auth"), "a.b:80/c//d"), xdstp("auth", "a.b:80/c//d?p=1"));
+        assert_eq!(of(Some("auth"), "a b%?#[é]"), xdstp("auth", "a%20b%25%3F%23%5B%C3%A9%5D?p=1"), "percent-encoded");
+        assert_eq!(of(Some(""), "a"), xdstp("", "a"));
+        assert_eq!(of(Some("plain"), "a b"), Some("prefix/a b".into()));
+        assert_eq!(of(Some("stranger"), "a"), None);
+        let mut mesh = mesh();
+        mesh.watch("xds://auth/server/with//slashes");
+        assert_eq!(mesh.subscribed, [format!("LDS {}", xdstp("auth", "server/with//slashes").expect("some"))]);
+    }
+}
+
+#[test]
+fn why_nobody_answers_is_told_to_who_waits_and_taken_back() {
+    let mut mesh = served("go-sc-a");
+    mesh.apply(vec![Effect::Unreachable("http://h:1 (node n): refused".into())]);
+    assert_eq!((mesh.state("go-sc-a"), &*mesh.said["go-sc-a"].detail), (State::Ready, ""), "who has a list keeps it");
+    let mut mesh = Mesh::new();
+    mesh.watch("go-sc-a");
+    mesh.apply(vec![Effect::Unreachable("http://h:1 (node n): refused".into())]);
+    assert_eq!((mesh.state("go-sc-a"), &*mesh.said["go-sc-a"].detail), (State::Pending, "http://h:1 (node n): refused"));
+    mesh.apply(vec![cluster(&name(8080, "", HOST)), ANSWERED]);
+    assert_eq!((mesh.state("go-sc-a"), &*mesh.said["go-sc-a"].detail), (State::Pending, ""));
+}
+
+#[test]
+fn c_010_the_second_watch_of_a_target_asks_for_nothing_and_only_the_last_one_lets_go() {
+    let mut mesh = served("go-sc-a");
+    let asked = mesh.subscribed.clone();
+    mesh.watch("go-sc-a");
+    assert_eq!((mesh.subscribed.clone(), mesh.state("go-sc-a")), (asked.clone(), State::Ready));
+    let target = Target::parse("go-sc-a").expect("valid");
+    let mut changes = Changes::default();
+    assert_eq!(mesh.catalog.unwatch(&target, &mut changes), None);
+    assert!(changes.subscriptions.is_empty());
+    assert!(mesh.catalog.unwatch(&target, &mut changes).is_some());
+    assert_eq!(changes.subscriptions.iter().filter(|(.., wanted)| !wanted).count(), asked.len());
+}

@@ -158,40 +158,32 @@ impl Catalog {
         }
     }
 
-    /// As a gRPC client: the listener says which of the names that may be meant exists, and where its routes are.
+    /// As a gRPC client: of the names that may be meant, the first that has a listener is meant. One that is not answered keeps
+    /// nobody waiting who has an answer: servers say nothing about names that they do not have.
     fn follow_by_name(&self, host: &str, port: Option<u16>, subset: Option<&str>, needs: &mut Vec<Need>) -> Answer {
         let port = port.unwrap_or(80);
-        let mut decided = None;
+        let (mut best, mut waiting) = (None, false);
         for host in self.rules.naming.candidates(host) {
             let Some(name) = self.rules.listeners.of(None, &format!("{host}:{port}")) else { continue };
-            let own = ClusterName { host: &host, port, subset: "" };
-            let mut asked = Vec::new();
-            let found = self.follow_listener(&name, &[Share { cluster: own.to_string().into(), weight: 1 }], &mut asked);
-            if decided.is_some() {
-                // A better name has won, or is not answered yet; this one is only asked for, to know sooner.
-                needs.push((Kind::Listener, name));
-                continue;
+            needs.push((Kind::Listener, Arc::clone(&name)));
+            match self.listeners.get(&name) {
+                Some(Some(_)) if best.is_none() => best = Some((host, name)),
+                Some(_) => {}
+                None => waiting = true,
             }
-            decided = match (found, subset) {
-                (Found::No, _) => {
-                    needs.extend(asked);
-                    continue;
-                }
-                (Found::Yes(_), Some(subset)) => {
-                    needs.push((Kind::Listener, name));
-                    Some(self.follow_named_subset(ClusterName { subset, ..own }, needs))
-                }
-                (Found::Yes(answer), None) => {
-                    needs.extend(asked);
-                    Some(answer)
-                }
-                (Found::NotYet, _) => {
-                    needs.extend(asked);
-                    Some(Answer::Waiting)
-                }
-            };
         }
-        decided.unwrap_or_else(|| Answer::Complete(Settled::without_list(State::Unknown, "".into(), String::new())))
+        let Some((host, listener)) = best else {
+            let unknown = || Settled::without_list(State::Unknown, "".into(), String::new());
+            return if waiting { Answer::Waiting } else { Answer::Complete(unknown()) };
+        };
+        let own = ClusterName { host: &host, port, subset: "" };
+        match subset {
+            Some(subset) => self.follow_named_subset(ClusterName { subset, ..own }, needs),
+            None => match self.follow_listener(&listener, &[Share { cluster: own.to_string().into(), weight: 1 }], needs) {
+                Found::Yes(answer) => answer,
+                Found::No | Found::NotYet => Answer::Waiting,
+            },
+        }
     }
 
     fn follow_named_subset(&self, name: ClusterName<'_>, needs: &mut Vec<Need>) -> Answer {

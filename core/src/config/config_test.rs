@@ -156,3 +156,179 @@ fn a_token_is_never_sent_in_plaintext() {
     let document = r#"{"server": "http://h:1", "token_file": "/t"}"#;
     assert!(Config::load(&Sources { document: document.into(), ..Default::default() }).is_err());
 }
+
+mod bootstrap {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config> {
+        Config::load(&Sources { environment: map(&[("GRPC_XDS_BOOTSTRAP_CONFIG", text)]), ..Default::default() })
+    }
+
+    /// A bootstrap with this server entry.
+    fn with_server(server: &str) -> Result<Config> {
+        load(&format!(r#"{{"xds_servers": [{server}], "node": {{"id": "n"}}}}"#))
+    }
+
+    fn error(text: &str) -> String {
+        load(text).expect_err(text).to_string()
+    }
+
+    const INSECURE: &str = r#""channel_creds": [{"type": "insecure"}]"#;
+
+    #[test]
+    fn c_053_the_path_wins_and_what_cannot_be_read_is_an_error_that_says_so() {
+        let path = scratch("c053").join("b.json");
+        fs::write(&path, format!(r#"{{"xds_servers": [{{"server_uri": "file:1", {INSECURE}}}]}}"#)).expect("writable");
+        let inline = format!(r#"{{"xds_servers": [{{"server_uri": "inline:1", {INSECURE}}}]}}"#);
+        let both = map(&[("GRPC_XDS_BOOTSTRAP", &path.to_string_lossy()), ("GRPC_XDS_BOOTSTRAP_CONFIG", &inline)]);
+        let load = |environment| Config::load(&Sources { environment, root: scratch("c053-none"), ..Default::default() });
+        assert_eq!(load(both.clone()).expect("valid").server_list(), "http://file:1");
+        assert_eq!(load(map(&[("GRPC_XDS_BOOTSTRAP_CONFIG", &inline)])).expect("valid").server_list(), "http://inline:1");
+        let mut explicit = both;
+        explicit.insert("PROXYLESS_SERVER".into(), "http://said:1".into());
+        assert_eq!(load(explicit).expect("valid").server_list(), "http://said:1", "what is said outright wins over both");
+        let missing = load(map(&[("GRPC_XDS_BOOTSTRAP", "/nowhere/b.json"), ("GRPC_XDS_BOOTSTRAP_CONFIG", &inline)]));
+        let text = missing.expect_err("no silent second choice").to_string();
+        assert!(text.contains("GRPC_XDS_BOOTSTRAP") && text.contains("/nowhere/b.json"), "{text}");
+        assert!(load(map(&[])).expect_err("neither").to_string().contains("GRPC_XDS_BOOTSTRAP"));
+        assert!(error("{").contains("GRPC_XDS_BOOTSTRAP_CONFIG"));
+    }
+
+    #[test]
+    fn c_054_servers_need_an_address_and_supported_credentials_and_the_unknown_is_ignored() {
+        for (text, field) in [
+            (r#"{"xds_servers": []}"#, "xds_servers: at least one"),
+            (r#"{}"#, "xds_servers"),
+            (r#"{"xds_servers": [{"server_uri": "", "channel_creds": [{"type": "insecure"}]}]}"#, "xds_servers[0].server_uri"),
+            (r#"{"xds_servers": [{"channel_creds": [{"type": "insecure"}]}]}"#, "server_uri"),
+            (r#"{"xds_servers": [{"server_uri": "h:1"}]}"#, "xds_servers[0].channel_creds"),
+            (r#"{"xds_servers": [{"server_uri": "h:1", "channel_creds": [{"type": "alts"}]}]}"#, "none of [alts]"),
+            (
+                r#"{"xds_servers": [{"server_uri": "no port", "channel_creds": [{"type": "insecure"}]}]}"#,
+                "xds_servers[0].server_uri",
+            ),
+            (r#"{"xds_servers": [], "certificate_providers": 3}"#, "certificate_providers"),
+            (r#"{"xds_servers": [], "server_listener_resource_name_template": 3}"#, "server_listener_resource_name_template"),
+        ] {
+            assert!(error(text).contains(field), "{text}: {}", error(text));
+        }
+        let config = load(
+            r#"{"xds_servers": [{"server_uri": "dns:///h:1", "channel_creds": [{"type": "google_default"}, {"type": "insecure"}, {"type": "tls"}],
+                 "server_features": ["xds_v3", "from_the_future", 7, "ignore_resource_deletion", "resource_timer_is_transient_error"], "new": 1}],
+                "node": {"id": "any", "user_agent_name": "ignored"}, "new": {"a": []}, "allowed_grpc_services": {}}"#,
+        )
+        .expect("valid");
+        assert_eq!(config.servers[0].place, Place::Plaintext("h:1".into()), "the first supported one");
+        let policy = config.servers[0].policy;
+        assert!(policy.ignore_resource_deletion && policy.resource_timer_is_transient_error && !policy.fail_on_data_errors);
+        assert_eq!((config.profile, config.node_id.as_str()), (Profile::Grpc, "any"));
+        assert_eq!(node_of(&config).user_agent_name, "proxyless");
+        let unix = with_server(&format!(r#"{{"server_uri": "unix:///etc/istio/XDS", {INSECURE}}}"#)).expect("valid");
+        assert_eq!(unix.servers[0].place, Place::Unix("/etc/istio/XDS".into()));
+    }
+
+    #[test]
+    fn servers_are_tried_in_order_and_equal_ones_are_one() {
+        let a = format!(r#"{{"server_uri": "a:1", {INSECURE}}}"#);
+        let b = format!(r#"{{"server_uri": "b:1", {INSECURE}}}"#);
+        let config =
+            load(&format!(r#"{{"xds_servers": [{a}, {b}], "authorities": {{"x": {{"xds_servers": [{b}]}}}}}}"#)).expect("valid");
+        assert_eq!(config.server_list(), "http://a:1,http://b:1");
+        assert_eq!((config.servers.len(), config.directory.authorities["x"].servers.clone()), (2, vec![1]));
+        let document = r#"{"server": "http://a:1, https://b:2,unix:///c"}"#;
+        let config = Config::load(&Sources { document: document.into(), ..Default::default() }).expect("valid");
+        assert_eq!(config.server_list(), "http://a:1,https://b:2,unix:///c");
+    }
+
+    #[test]
+    fn c_055_authorities_have_servers_and_templates_of_their_own_or_those_of_the_top() {
+        let top = format!(r#""xds_servers": [{{"server_uri": "top:1", {INSECURE}}}]"#);
+        let config = load(&format!(
+            r#"{{{top}, "client_default_listener_resource_name_template": "xdstp://a/envoy.config.listener.v3.Listener/%s",
+                "authorities": {{"a": {{}}, "b": {{"xds_servers": [{{"server_uri": "b:1", {INSECURE}}}],
+                "client_listener_resource_name_template": "xdstp://b/envoy.config.listener.v3.Listener/x/%s"}}}}}}"#
+        ))
+        .expect("valid");
+        let directory = &config.directory;
+        assert_eq!(directory.listener_template, "xdstp://a/envoy.config.listener.v3.Listener/%s");
+        assert_eq!(directory.authorities["a"].servers, directory.default);
+        assert_eq!(directory.authorities["a"].listener_template, "xdstp://a/envoy.config.listener.v3.Listener/%s");
+        assert_eq!(config.servers[directory.authorities["b"].servers[0]].place.to_string(), "http://b:1");
+        assert_eq!(directory.authorities["b"].listener_template, "xdstp://b/envoy.config.listener.v3.Listener/x/%s");
+        for (entry, field) in [
+            (r#"{"client_listener_resource_name_template": "%s"}"#, "does not start with xdstp://a/"),
+            (r#"{"client_listener_resource_name_template": "xdstp://b/%s"}"#, "does not start with xdstp://a/"),
+            (r#"{"xds_servers": [{"server_uri": "h:1"}]}"#, "authorities.a.xds_servers[0].channel_creds"),
+            (r#"{"xds_servers": 3}"#, "authorities.a.xds_servers"),
+        ] {
+            let text = error(&format!(r#"{{{top}, "authorities": {{"a": {entry}}}}}"#));
+            assert!(text.contains(field), "{entry}: {text}");
+        }
+    }
+
+    #[test]
+    fn c_056_call_credentials_are_applied_ignored_or_refused_and_never_go_over_plaintext() {
+        let server = |channel: &str, calls: &str| {
+            with_server(&format!(r#"{{"server_uri": "h:1", "channel_creds": [{{"type": "{channel}"}}], "call_creds": [{calls}]}}"#))
+        };
+        let jwt = |path: &str| format!(r#"{{"type": "jwt_token_file", "config": {{"jwt_token_file": "{path}"}}}}"#);
+        let token = |config: Result<Config>| config.expect("valid").servers[0].token_file.clone();
+        assert_eq!(token(server("tls", &jwt("/t"))), Some("/t".into()));
+        assert_eq!(token(server("tls", &format!("{}, {}", jwt("/t"), r#"{"type": "from_the_future"}"#))), Some("/t".into()));
+        assert_eq!(token(server("tls", r#"{"type": "from_the_future"}"#)), None);
+        assert_eq!(token(server("insecure", &jwt("/t"))), None);
+        for bad in [
+            jwt(""),
+            r#"{"type": "jwt_token_file"}"#.into(),
+            r#"{"type": "jwt_token_file", "config": {"jwt_token_file": 3}}"#.into(),
+        ] {
+            let text = server("tls", &bad).expect_err(&bad).to_string();
+            assert!(text.contains("xds_servers[0].call_creds") && text.contains("jwt_token_file"), "{text}");
+        }
+    }
+
+    #[test]
+    fn c_057_tls_credentials_are_files_and_certificate_and_key_come_together() {
+        let tls = |config: &str| {
+            with_server(&format!(r#"{{"server_uri": "h:1", "channel_creds": [{{"type": "tls", "config": {{{config}}}}}]}}"#))
+        };
+        let config =
+            tls(r#""ca_certificate_file": "/ca", "certificate_file": "/c", "private_key_file": "/k", "refresh_interval": "600s""#);
+        let server = config.expect("valid").servers.remove(0);
+        assert_eq!((server.ca_file, server.identity), (Some("/ca".into()), Some(("/c".into(), "/k".into()))));
+        let empty = tls("").expect("the system's roots").servers.remove(0);
+        assert_eq!((empty.ca_file, empty.identity), (None, None));
+        for (bad, what) in [
+            (r#""certificate_file": "/c""#, "private_key_file"),
+            (r#""private_key_file": "/k""#, "certificate_file"),
+            (r#""ca_certificate_file": 3"#, "ca_certificate_file"),
+            (r#""refresh_interval": "soon""#, "refresh_interval"),
+            (r#""refresh_interval": "-1s""#, "refresh_interval"),
+        ] {
+            let text = tls(bad).expect_err(bad).to_string();
+            assert!(text.contains("xds_servers[0].channel_creds") && text.contains(what), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_cache_belongs_to_a_workload_and_not_to_a_pod() {
+        let identity = |pairs: &[(&str, &str)]| {
+            let mut environment = map(&[("PROXYLESS_SERVER", "http://h:1"), ("POD_NAMESPACE", "demo"), ("SERVICE_ACCOUNT", "a")]);
+            environment.extend(map(pairs));
+            Config::load(&Sources { environment, root: scratch("identity"), ..Default::default() }).expect("valid").cache_identity
+        };
+        let base = identity(&[]);
+        assert_eq!(identity(&[("POD_NAME", "other-7"), ("INSTANCE_IP", "10.9.9.9")]), base);
+        for other in [
+            ("PROXYLESS_SERVER", "http://other:1"),
+            ("POD_NAMESPACE", "prod"),
+            ("SERVICE_ACCOUNT", "b"),
+            ("PROXYLESS_CLUSTER_ID", "west"),
+            ("PROXYLESS_LOCALITY", "r/z/s"),
+            ("PROXYLESS_LABELS", "app=x"),
+            ("PROXYLESS_PROFILE", "grpc"),
+        ] {
+            assert_ne!(identity(&[other]), base, "{other:?}");
+        }
+    }
+}
