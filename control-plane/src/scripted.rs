@@ -7,16 +7,20 @@ use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
     sync::mpsc,
     task::JoinHandle,
     time::timeout,
 };
-use tokio_stream::wrappers::UnixListenerStream;
+use tokio_stream::{Stream, wrappers::UnixListenerStream};
 use tonic::{
     Status, Streaming,
     metadata::MetadataMap,
-    transport::{Identity, Server as Grpc, ServerTlsConfig, server::TcpIncoming},
+    transport::{
+        Certificate, Identity, Server as Grpc, ServerTlsConfig,
+        server::{Connected, TcpIncoming},
+    },
 };
 
 use crate::service::{Handler, service};
@@ -36,6 +40,7 @@ pub struct Script {
 #[derive(Debug)]
 pub struct DeltaStream {
     headers: MetadataMap,
+    first: Option<DeltaDiscoveryRequest>,
     requests: Streaming<DeltaDiscoveryRequest>,
     responses: mpsc::UnboundedSender<Result<DeltaDiscoveryResponse, Status>>,
 }
@@ -46,7 +51,35 @@ impl Script {
     /// # Errors
     /// When nothing can be bound.
     pub async fn start() -> io::Result<Self> {
-        Self::listen(Grpc::builder()).await
+        Self::listen(Grpc::builder(), false).await
+    }
+
+    /// The same, but response headers are sent only once a request has come.
+    ///
+    /// # Errors
+    /// When nothing can be bound.
+    pub async fn start_holding_headers() -> io::Result<Self> {
+        Self::listen(Grpc::builder(), true).await
+    }
+
+    /// Plays over connections that come from elsewhere, for instance from within the process; its address is of no meaning then.
+    pub fn over<S, C, E>(incoming: S) -> Self
+    where
+        S: Stream<Item = Result<C, E>> + Send + 'static,
+        C: AsyncRead + AsyncWrite + Connected<ConnectInfo: Clone + Send + Sync> + Unpin + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
+    {
+        Self::serve(Grpc::builder(), incoming, ([127, 0, 0, 1], 0).into(), false)
+    }
+
+    /// Listens with TLS and demands a client certificate of this authority (PEM).
+    ///
+    /// # Errors
+    /// When nothing can be bound, or a certificate cannot be used.
+    pub async fn start_mutual_tls(certificate: &str, key: &str, clients: &str) -> io::Result<Self> {
+        let identity = Identity::from_pem(certificate, key);
+        let tls = ServerTlsConfig::new().identity(identity).client_ca_root(Certificate::from_pem(clients));
+        Self::listen(Grpc::builder().tls_config(tls).map_err(io::Error::other)?, false).await
     }
 
     /// Listens on a free loopback port with this certificate and key (PEM).
@@ -55,7 +88,7 @@ impl Script {
     /// When nothing can be bound, or the certificate cannot be used.
     pub async fn start_tls(certificate: &str, key: &str) -> io::Result<Self> {
         let tls = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
-        Self::listen(Grpc::builder().tls_config(tls).map_err(io::Error::other)?).await
+        Self::listen(Grpc::builder().tls_config(tls).map_err(io::Error::other)?, false).await
     }
 
     /// Listens on a Unix socket; its address is of no meaning then.
@@ -64,22 +97,27 @@ impl Script {
     /// When the socket cannot be bound.
     pub async fn start_unix(path: &Path) -> io::Result<Self> {
         let incoming = UnixListenerStream::new(UnixListener::bind(path)?);
-        let (opened, streams) = mpsc::unbounded_channel();
-        let task = tokio::spawn(async move {
-            let _ = Grpc::builder().add_service(service(Arc::new(Scripted { opened }))).serve_with_incoming(incoming).await;
-        });
-        Ok(Self { address: ([127, 0, 0, 1], 0).into(), streams, task })
+        Ok(Self::serve(Grpc::builder(), incoming, ([127, 0, 0, 1], 0).into(), false))
     }
 
-    async fn listen(mut server: Grpc) -> io::Result<Self> {
+    async fn listen(server: Grpc, holds_headers: bool) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
+        Ok(Self::serve(server, TcpIncoming::from(listener).with_nodelay(Some(true)), address, holds_headers))
+    }
+
+    fn serve<S, C, E>(mut server: Grpc, incoming: S, address: SocketAddr, holds_headers: bool) -> Self
+    where
+        S: Stream<Item = Result<C, E>> + Send + 'static,
+        C: AsyncRead + AsyncWrite + Connected<ConnectInfo: Clone + Send + Sync> + Unpin + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
+    {
         let (opened, streams) = mpsc::unbounded_channel();
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let handler = Arc::new(Scripted { opened, holds_headers });
         let task = tokio::spawn(async move {
-            let _ = server.add_service(service(Arc::new(Scripted { opened }))).serve_with_incoming(incoming).await;
+            let _ = server.add_service(service(handler)).serve_with_incoming(incoming).await;
         });
-        Ok(Self { address, streams, task })
+        Self { address, streams, task }
     }
 
     /// Where it listens.
@@ -113,8 +151,24 @@ impl DeltaStream {
     /// # Panics
     /// When none comes in time, or the stream ends.
     pub async fn request(&mut self) -> DeltaDiscoveryRequest {
+        if let Some(first) = self.first.take() {
+            return first;
+        }
         let message = timeout(PATIENCE, self.requests.message()).await.expect("the client sends a request in time");
         message.expect("the stream is sound").expect("the client does not end the stream")
+    }
+
+    /// Waits until the client has ended the stream.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn ended(&mut self) {
+        loop {
+            match timeout(PATIENCE, self.requests.message()).await.expect("the client ends the stream in time") {
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return,
+            }
+        }
     }
 
     /// Writes a response.
@@ -130,6 +184,7 @@ impl DeltaStream {
 
 struct Scripted {
     opened: mpsc::UnboundedSender<DeltaStream>,
+    holds_headers: bool,
 }
 
 impl Handler for Scripted {
@@ -140,9 +195,14 @@ impl Handler for Scripted {
     fn delta(
         &self,
         headers: MetadataMap,
+        first: Option<DeltaDiscoveryRequest>,
         requests: Streaming<DeltaDiscoveryRequest>,
         responses: mpsc::UnboundedSender<Result<DeltaDiscoveryResponse, Status>>,
     ) -> Result<(), Status> {
-        self.opened.send(DeltaStream { headers, requests, responses }).map_err(|_| Status::unavailable("the script is over"))
+        self.opened.send(DeltaStream { headers, first, requests, responses }).map_err(|_| Status::unavailable("the script is over"))
+    }
+
+    fn holds_headers(&self) -> bool {
+        self.holds_headers
     }
 }

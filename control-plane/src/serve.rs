@@ -7,18 +7,23 @@ use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::TcpListener,
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
 };
+use tokio_stream::Stream;
 use tonic::{
     Status, Streaming,
     metadata::MetadataMap,
-    transport::{Server as Grpc, server::TcpIncoming},
+    transport::{
+        Server as Grpc,
+        server::{Connected, TcpIncoming},
+    },
 };
 
 use crate::{
-    ads::{State, Stream},
+    ads::{self, State},
     service::{Handler, service},
 };
 
@@ -27,6 +32,7 @@ use crate::{
 pub struct Server {
     address: SocketAddr,
     state: watch::Sender<Arc<State>>,
+    streams: watch::Sender<()>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
@@ -39,18 +45,34 @@ impl Server {
     pub async fn start(address: SocketAddr, state: State, delta: bool) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let (state, states) = watch::channel(Arc::new(state));
-        let (stop, stopped) = oneshot::channel::<()>();
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let handler = Arc::new(Serving { states, delta });
+        Ok(Self::over(incoming, Grpc::builder(), address, state, delta))
+    }
+
+    /// Serves over connections that come from elsewhere, for instance from within the process, with these bounds on them.
+    pub fn over<S, C, E>(incoming: S, mut server: Grpc, address: SocketAddr, state: State, delta: bool) -> Self
+    where
+        S: Stream<Item = Result<C, E>> + Send + 'static,
+        C: AsyncRead + AsyncWrite + Connected<ConnectInfo: Clone + Send + Sync> + Unpin + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
+    {
+        let (state, states) = watch::channel(Arc::new(state));
+        let (streams, ends) = watch::channel(());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let handler = Arc::new(Serving { states, ends, delta });
         let task = tokio::spawn(async move {
-            let server = Grpc::builder().add_service(service(handler));
+            let server = server.add_service(service(handler));
             tokio::select! {
                 _ = server.serve_with_incoming(incoming) => {}
                 _ = stopped => {}
             }
         });
-        Ok(Self { address, state, stop: Some(stop), task })
+        Self { address, state, streams, stop: Some(stop), task }
+    }
+
+    /// Ends every stream, in order; clients come back.
+    pub fn end_streams(&self) {
+        self.streams.send_replace(());
     }
 
     /// Where it listens.
@@ -84,12 +106,13 @@ impl Drop for Server {
 
 struct Serving {
     states: watch::Receiver<Arc<State>>,
+    ends: watch::Receiver<()>,
     delta: bool,
 }
 
 impl Handler for Serving {
     fn sotw(&self, requests: Streaming<DiscoveryRequest>, responses: Answers<DiscoveryResponse>) {
-        tokio::spawn(run(self.states.clone(), requests, responses, Stream::on_sotw, |stream, state| {
+        tokio::spawn(run(self.states.clone(), self.ends.clone(), requests, responses, ads::Stream::on_sotw, |stream, state| {
             stream.on_state(state, false).1
         }));
     }
@@ -97,13 +120,14 @@ impl Handler for Serving {
     fn delta(
         &self,
         _headers: MetadataMap,
+        _first: Option<DeltaDiscoveryRequest>,
         requests: Streaming<DeltaDiscoveryRequest>,
         responses: Answers<DeltaDiscoveryResponse>,
     ) -> Result<(), Status> {
         if !self.delta {
             return Err(Status::unimplemented("this server speaks the state of the world only"));
         }
-        tokio::spawn(run(self.states.clone(), requests, responses, Stream::on_delta, |stream, state| {
+        tokio::spawn(run(self.states.clone(), self.ends.clone(), requests, responses, ads::Stream::on_delta, |stream, state| {
             stream.on_state(state, true).0
         }));
         Ok(())
@@ -115,12 +139,14 @@ type Answers<R> = mpsc::UnboundedSender<Result<R, Status>>;
 /// Serves one stream until either side ends it.
 async fn run<Q, R>(
     mut states: watch::Receiver<Arc<State>>,
+    mut ends: watch::Receiver<()>,
     mut requests: Streaming<Q>,
     responses: Answers<R>,
-    on_request: fn(&mut Stream, &Q) -> Option<R>,
-    on_state: fn(&mut Stream, &Arc<State>) -> Vec<R>,
+    on_request: fn(&mut ads::Stream, &Q) -> Option<R>,
+    on_state: fn(&mut ads::Stream, &Arc<State>) -> Vec<R>,
 ) {
-    let mut stream = Stream::new(Arc::clone(&states.borrow_and_update()));
+    let mut stream = ads::Stream::new(Arc::clone(&states.borrow_and_update()));
+    ends.mark_unchanged();
     loop {
         let answers: Vec<R> = tokio::select! {
             request = requests.message() => match request {
@@ -134,6 +160,7 @@ async fn run<Q, R>(
                 }
                 Err(_) => return,
             },
+            _ = ends.changed() => return,
         };
         for answer in answers {
             if responses.send(Ok(answer)).is_err() {

@@ -16,13 +16,19 @@ pub(crate) trait Handler: Send + Sync + 'static {
     /// A state-of-the-world stream opened.
     fn sotw(&self, requests: Streaming<DiscoveryRequest>, responses: mpsc::UnboundedSender<Result<DiscoveryResponse, Status>>);
 
-    /// A delta stream opened; an error refuses it.
+    /// A delta stream opened, and perhaps its first request was read already; an error refuses it.
     fn delta(
         &self,
         headers: MetadataMap,
+        first: Option<DeltaDiscoveryRequest>,
         requests: Streaming<DeltaDiscoveryRequest>,
         responses: mpsc::UnboundedSender<Result<DeltaDiscoveryResponse, Status>>,
     ) -> Result<(), Status>;
+
+    /// Sends response headers only once the client has sent a request, as some servers do.
+    fn holds_headers(&self) -> bool {
+        false
+    }
 }
 
 /// Largest request that is read; a client with many names sends long ones.
@@ -54,7 +60,9 @@ impl<H: Handler> AggregatedDiscoveryService for Ads<H> {
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
         let (responses, queue) = mpsc::unbounded_channel();
         let headers = request.metadata().clone();
-        self.0.delta(headers, request.into_inner(), responses)?;
+        let mut requests = request.into_inner();
+        let first = if self.0.holds_headers() { requests.message().await? } else { None };
+        self.0.delta(headers, first, requests, responses)?;
         Ok(Response::new(Box::pin(UnboundedReceiverStream::new(queue))))
     }
 }

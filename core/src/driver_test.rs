@@ -1,1 +1,389 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The whole client over connections within the process, with a clock that only the test moves on.
 
+use std::path::Path;
+
+use envoy_types::pb::{
+    envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource as Wrapped},
+    google::protobuf::Any,
+};
+use proxyless_control_plane::{Server, ads, istio, scripted::Script};
+use tokio::io::DuplexStream;
+use tokio_stream::{StreamExt, wrappers::UnboundedReceiverStream};
+
+use super::*;
+use crate::{
+    backoff::Jitter,
+    client::{decoder, plan, rules},
+    config::Sources,
+    model::State,
+    store::{Entry, Store},
+    transport::memory,
+};
+
+type Connections = mpsc::UnboundedReceiver<DuplexStream>;
+
+/// A running driver with the far ends of its connections, one receiver per server.
+struct Rig {
+    commands: mpsc::UnboundedSender<Command>,
+    store: Arc<Store>,
+    window: Arc<Window>,
+    driver: JoinHandle<()>,
+}
+
+/// Runs a test with stopped time: it moves on when everybody waits.
+fn paused(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    tokio::task::LocalSet::new().block_on(&runtime, test);
+}
+
+fn start(document: &serde_json::Value) -> (Rig, Vec<Connections>) {
+    let config = Arc::new(Config::load(&Sources { document: document.to_string(), ..Default::default() }).expect("valid"));
+    let store = Arc::new(Store::default());
+    let window = Arc::new(Window::default());
+    let (commands, queue) = mpsc::unbounded_channel();
+    let authorities = Authorities::new(plan(&config), || decoder(&config));
+    let catalog = Catalog::new(rules(&config));
+    let mut driver = Driver::new(config, authorities, catalog, Writer::new(Arc::clone(&store)), Arc::clone(&window));
+    let connections = driver.lanes.iter_mut().map(|lane| {
+        let (listener, connections) = memory::listen();
+        lane.dialer.in_memory = Some(listener);
+        connections
+    });
+    let connections = connections.collect();
+    let driver = tokio::task::spawn_local(driver.run(queue));
+    (Rig { commands, store, window, driver }, connections)
+}
+
+fn incoming(connections: Connections) -> impl tokio_stream::Stream<Item = io::Result<DuplexStream>> {
+    UnboundedReceiverStream::new(connections).map(Ok)
+}
+
+fn serve(connections: Connections, state: ads::State) -> Server {
+    Server::over(incoming(connections), tonic::transport::Server::builder(), ([127, 0, 0, 1], 0).into(), state, true)
+}
+
+fn one_server() -> serde_json::Value {
+    serde_json::json!({"server": "http://a:1"})
+}
+
+/// `a`, with endpoints on these ports, and `extra` further services.
+fn mesh(number: u64, ports: &[u16], extra: usize) -> ads::State {
+    let entry = |name: &str, ports: &[u16]| {
+        let list: Vec<String> = ports.iter().map(|port| format!("{{address: 127.0.0.1, ports: {{http: {port}}}}}")).collect();
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}}}\nspec:\n  \
+             hosts: [{name}.default.svc.cluster.local]\n  resolution: STATIC\n  ports: [{{number: 80, name: http, protocol: HTTP}}]\n  \
+             endpoints: [{}]\n---\n",
+            list.join(", ")
+        )
+    };
+    let others: String = (0..extra).map(|n| entry(&format!("s{n}"), &[9000])).collect();
+    istio::generate(&istio::parse(Path::new("mesh.yaml"), &(entry("a", ports) + &others)).expect("valid"), number)
+}
+
+impl Rig {
+    fn watch(&self, spelling: &str) {
+        let target = Target::parse(spelling).expect("valid");
+        self.commands.send(Command::Watch { target, spelling: spelling.into() }).expect("it runs");
+    }
+
+    fn unwatch(&self, spelling: &str) {
+        self.commands.send(Command::Unwatch { target: Target::parse(spelling).expect("valid") }).expect("it runs");
+    }
+
+    fn entry(&self, target: &str) -> Option<Arc<Entry>> {
+        self.store.snapshot().get(target).cloned()
+    }
+
+    fn ports(&self, target: &str) -> Vec<u16> {
+        self.entry(target).map(|entry| entry.list.endpoints().iter().map(|e| e.port).collect()).unwrap_or_default()
+    }
+
+    async fn until(&self, what: &str, mut wanted: impl FnMut(&Self) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(600);
+        while !wanted(self) {
+            assert!(Instant::now() < deadline, "not in ten minutes: {what}\n{}", self.events());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn events(&self) -> String {
+        let events = self.window.events.lock().expect("sound");
+        events.since(0).map(|event| format!("{event}\n")).collect()
+    }
+
+    async fn reports(&self) -> Vec<ServerReport> {
+        let (answer, reports) = std::sync::mpsc::sync_channel(1);
+        self.commands.send(Command::Describe { answer }).expect("it runs");
+        loop {
+            match reports.try_recv() {
+                Ok(reports) => return reports,
+                Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        }
+    }
+}
+
+fn response(type_url: &str, nonce: &str, resources: &[(&str, &[u8])]) -> DeltaDiscoveryResponse {
+    let wrap = |(name, body): &(&str, &[u8])| Wrapped {
+        name: (*name).into(),
+        resource: Some(Any { type_url: type_url.into(), value: body.to_vec() }),
+        ..Default::default()
+    };
+    DeltaDiscoveryResponse {
+        type_url: type_url.into(),
+        nonce: nonce.into(),
+        resources: resources.iter().map(wrap).collect(),
+        ..Default::default()
+    }
+}
+
+/// Plays a script's stream until the client asks for endpoints; returns what it was asked.
+async fn play_clusters(stream: &mut proxyless_control_plane::scripted::DeltaStream, state: &ads::State) -> DeltaDiscoveryRequest {
+    let all: Vec<(&str, &[u8])> = state.of(ads::CLUSTER).map(|(name, body)| (name.as_str(), &body[..])).collect();
+    stream.respond(response(ads::CLUSTER, "c1", &all));
+    loop {
+        let request = stream.request().await;
+        if request.type_url == ads::ENDPOINTS {
+            return request;
+        }
+    }
+}
+
+#[test]
+fn lists_arrive_and_change() {
+    paused(async {
+        let (rig, mut connections) = start(&one_server());
+        let server = serve(connections.remove(0), mesh(1, &[9001], 0));
+        rig.watch("a");
+        rig.until("the list", |rig| rig.ports("a") == [9001]).await;
+        server.publish(mesh(2, &[9002], 0));
+        rig.until("the next list", |rig| rig.ports("a") == [9002]).await;
+    });
+}
+
+#[test]
+fn c_039_c_040_c_041_a_stalled_reader_delays_nothing_and_finds_the_newest_state() {
+    paused(async {
+        let (rig, mut connections) = start(&one_server());
+        let mut script = Script::over(incoming(connections.remove(0)));
+        rig.watch("a");
+        let mut stream = script.accept().await;
+        let name = play_clusters(&mut stream, &mesh(1, &[9000], 0)).await.resource_names_subscribe.remove(0);
+        // A reader takes a snapshot and does not come back.
+        let stalled = rig.store.snapshot();
+        for port in 9001..=9100 {
+            let state = mesh(1, &[port], 0);
+            let (_, body) = state.of(ads::ENDPOINTS).find(|(other, _)| **other == name).expect("listed");
+            let nonce = format!("e{port}");
+            let pushed = match port % 4 {
+                0 => response(ads::ENDPOINTS, &nonce, &[(&name, b"\xff")]),
+                1 => DeltaDiscoveryResponse { removed_resources: vec![name.clone()], ..response(ads::ENDPOINTS, &nonce, &[]) },
+                _ => response(ads::ENDPOINTS, &nonce, &[(&name, body)]),
+            };
+            stream.respond(response("type.googleapis.com/unknown", "ignored", &[("x", b"")]));
+            stream.respond(pushed);
+            let answer = loop {
+                let request = stream.request().await;
+                if request.type_url == ads::ENDPOINTS && !request.response_nonce.is_empty() {
+                    break request;
+                }
+            };
+            assert_eq!((answer.response_nonce, answer.error_detail.is_some()), (nonce, port % 4 == 0));
+        }
+        assert_eq!(stalled.get("a").expect("watched").state, State::Pending, "what it holds does not change");
+        let routes = mesh(1, &[9000], 0);
+        let all: Vec<(&str, &[u8])> = routes.of(ads::ROUTES).map(|(name, body)| (name.as_str(), &body[..])).collect();
+        stream.respond(response(ads::ROUTES, "r1", &all));
+        rig.until("the newest list", |rig| rig.ports("a") == [9099]).await;
+    });
+}
+
+#[test]
+fn c_099_without_a_watch_nothing_is_opened_and_with_the_last_one_it_closes() {
+    paused(async {
+        let (rig, mut connections) = start(&serde_json::json!({"server": "http://a:1", "profile": "grpc"}));
+        let mut connections = connections.remove(0);
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert!(connections.try_recv().is_err(), "nobody asked for anything");
+        rig.watch("a:80");
+        let mut far = connections.recv().await.expect("connected");
+        rig.unwatch("a:80");
+        rig.watch("a:80");
+        rig.unwatch("a:80");
+        // What the client wrote, and then the end.
+        let mut bytes = Vec::new();
+        tokio::time::timeout(Duration::from_secs(10), tokio::io::AsyncReadExt::read_to_end(&mut far, &mut bytes))
+            .await
+            .expect("closed")
+            .expect("in order");
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert!(connections.try_recv().is_err(), "and nobody comes back");
+        rig.watch("a:80");
+        connections.recv().await.expect("connected again");
+    });
+}
+
+#[test]
+fn c_042_a_second_server_serves_until_the_first_returns() {
+    paused(async {
+        let (rig, mut connections) = start(&serde_json::json!({"server": "http://a:1,http://b:1"}));
+        let secondary = serve(connections.remove(1), mesh(1, &[9002], 0));
+        let mut first = connections.remove(0);
+        rig.watch("a");
+        // The primary takes connections and drops them.
+        rig.until("the second server's list", |rig| {
+            while first.try_recv().is_ok() {}
+            rig.ports("a") == [9002]
+        })
+        .await;
+        assert!(rig.reports().await[1].in_charge);
+        let primary = serve(first, mesh(1, &[9001], 0));
+        rig.until("the first server's list", |rig| rig.ports("a") == [9001]).await;
+        secondary.publish(mesh(2, &[9003], 0));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(rig.ports("a"), [9001]);
+        let reports = rig.reports().await;
+        assert!(reports[0].in_charge && !reports[1].in_charge);
+        primary.publish(mesh(2, &[9004], 0));
+        rig.until("a change", |rig| rig.ports("a") == [9004]).await;
+    });
+}
+
+#[test]
+fn e_12_endpoints_that_a_server_keeps_back_are_diagnosed() {
+    paused(async {
+        let (rig, mut connections) = start(&one_server());
+        let mut script = Script::over(incoming(connections.remove(0)));
+        rig.watch("a");
+        let mut stream = script.accept().await;
+        let state = mesh(1, &[9001], 0);
+        play_clusters(&mut stream, &state).await;
+        rig.until("a diagnosis", |rig| rig.events().contains("until all names of its snapshot are asked for")).await;
+        let pick = |kind| -> Vec<(&str, &[u8])> { state.of(kind).map(|(name, body)| (name.as_str(), &body[..])).collect() };
+        stream.respond(response(ads::ENDPOINTS, "e1", &pick(ads::ENDPOINTS)));
+        stream.respond(response(ads::ROUTES, "r1", &pick(ads::ROUTES)));
+        rig.until("the list all the same", |rig| rig.ports("a") == [9001]).await;
+    });
+}
+
+#[test]
+fn e_13_a_goaway_every_half_hour_is_no_event_and_opens_no_gap() {
+    paused(async {
+        let (rig, mut connections) = start(&one_server());
+        let builder = tonic::transport::Server::builder().max_connection_age(Duration::from_secs(1800));
+        let state = mesh(1, &[9001], 0);
+        let server = Server::over(incoming(connections.remove(0)), builder, ([127, 0, 0, 1], 0).into(), state, true);
+        rig.watch("a");
+        rig.until("the list", |rig| rig.ports("a") == [9001]).await;
+        let epoch = rig.store.epoch();
+        for _ in 0..24 * 60 {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert_eq!((rig.ports("a"), rig.store.epoch()), (vec![9001], epoch));
+        }
+        let report = rig.reports().await.remove(0);
+        assert!(report.health.streams >= 24, "{:?}", report.health);
+        assert_eq!(report.health.server_failures, 0);
+        server.publish(mesh(2, &[9002], 0));
+        rig.until("a change", |rig| rig.ports("a") == [9002]).await;
+    });
+}
+
+#[test]
+fn what_was_saved_is_served_while_nobody_answers_and_then_replaced() {
+    let folder = std::env::temp_dir().join(format!("proxyless-driver-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    let document = serde_json::json!({"server": "http://a:1", "cache_dir": folder});
+    paused(async {
+        let (rig, mut connections) = start(&document);
+        let _server = serve(connections.remove(0), mesh(1, &[9001], 1));
+        rig.watch("a");
+        rig.watch("s0");
+        rig.until("the list", |rig| rig.ports("a") == [9001]).await;
+        drop(rig.commands);
+        rig.driver.await.expect("it ends with its last handle, and saves");
+    });
+    paused(async {
+        let (rig, mut connections) = start(&document);
+        rig.watch("a");
+        rig.until("what was saved", |rig| rig.ports("a") == [9001]).await;
+        let stale = |rig: &Rig| rig.window.status.lock().expect("sound").stale_since.is_some();
+        assert!(stale(&rig), "and its age is known");
+        rig.watch("s0");
+        rig.until("also for a later watch", |rig| rig.ports("s0") == [9000]).await;
+        let _server = serve(connections.remove(0), mesh(2, &[9002], 0));
+        rig.until("the live list", |rig| rig.ports("a") == [9002]).await;
+        rig.until("what is gone is gone", |rig| rig.entry("s0").is_some_and(|entry| entry.state == State::Removed)).await;
+        assert!(!stale(&rig));
+    });
+    for file in std::fs::read_dir(&folder).expect("it was made") {
+        std::fs::write(file.expect("readable").path(), b"rubbish").expect("writable");
+    }
+    paused(async {
+        let (rig, _connections) = start(&document);
+        rig.watch("a");
+        rig.until("one message", |rig| rig.events().contains("is not used: it is no cache of ours")).await;
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(rig.events().matches("is not used").count(), 1);
+        assert_eq!(rig.entry("a").expect("watched").state, State::Pending);
+    });
+    std::fs::remove_dir_all(folder).expect("ours");
+}
+
+/// Two hours in which everything happens: pushes, ends of streams, watches that come and go, one step a second.
+async fn hours(rig: &Rig, server: &Server, seconds: u64, draws: &mut Jitter, number: &mut u64) {
+    let names: Vec<String> = (0..8).map(|n| format!("s{n}")).collect();
+    let mut pick = |below: usize| (draws.draw() * below as f64) as usize;
+    for _ in 0..seconds {
+        *number += 1;
+        match pick(6) {
+            0 | 1 => server.end_streams(),
+            2 => server.publish(mesh(*number, &[9001 + pick(5) as u16, 9100], pick(8))),
+            3 | 4 => rig.watch(&names[pick(8)]),
+            _ => rig.unwatch(&names[pick(8)]),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    // Back to where it started: nothing but `a` is watched, and the mesh is the first one.
+    for name in &names {
+        while rig.entry(name).is_some() {
+            rig.unwatch(name);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    *number += 1;
+    server.publish(mesh(*number, &[9001], 8));
+    rig.until("the first list", |rig| rig.ports("a") == [9001]).await;
+    tokio::time::sleep(Duration::from_secs(1000)).await;
+}
+
+#[test]
+fn two_hours_of_changes_leave_nothing_behind() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    let local = tokio::task::LocalSet::new();
+    let mut draws = Jitter::new(7);
+    let mut number = 1;
+    let (rig, server) = local.block_on(&runtime, async {
+        let (rig, mut connections) = start(&one_server());
+        let server = serve(connections.remove(0), mesh(1, &[9001], 8));
+        rig.watch("a");
+        (rig, server)
+    });
+    // Tables reach their size, and the ring of events its length.
+    local.block_on(&runtime, hours(&rig, &server, 1800, &mut draws, &mut number));
+    let tasks = runtime.metrics().num_alive_tasks();
+    let streams = local.block_on(&runtime, rig.reports()).remove(0).health.streams;
+    let epoch = rig.store.epoch();
+    let used = allocation_counter::measure(|| local.block_on(&runtime, hours(&rig, &server, 7200, &mut draws, &mut number)));
+    let streams = local.block_on(&runtime, rig.reports()).remove(0).health.streams - streams;
+    assert!(streams > 1000 && rig.store.epoch() - epoch > 1000, "{streams} streams, {} epochs", rig.store.epoch() - epoch);
+    assert_eq!(runtime.metrics().num_alive_tasks(), tasks);
+    assert!(used.bytes_current < 16 << 10, "{} bytes were left behind by {} allocations", used.bytes_current, used.count_total);
+    let deadline = local.block_on(&runtime, async {
+        drop(rig.commands);
+        rig.driver.await.expect("it ends with its last handle");
+        runtime.metrics().num_alive_tasks()
+    });
+    assert!(deadline < tasks, "its tasks end with it");
+}

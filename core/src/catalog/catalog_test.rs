@@ -4,7 +4,6 @@ use bytes::Bytes;
 use super::*;
 use crate::{
     model::{Action, Endpoint, Invalid, Locality, Route, Share, State, Tls},
-    protocol::Gone,
     store::Entry,
 };
 

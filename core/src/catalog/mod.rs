@@ -21,7 +21,7 @@ use hashbrown::HashMap;
 use crate::{
     model::{Assignment, Cluster, ClusterName, Discovery, ListenerRoutes, RouteTable},
     observe::Level,
-    protocol::{Effect, Kind, Time, fill_template},
+    protocol::{Effect, Gone, Kind, Time, fill_template},
     resource::Resource,
     store::Entry,
     target::{Directory, Naming, Subject, Target},
@@ -205,7 +205,14 @@ impl Catalog {
     pub fn apply(&mut self, effect: Effect<Resource>, changes: &mut Changes) {
         match effect {
             Effect::Update { kind, name, value, .. } => self.update(kind, name, value),
-            Effect::Remove { kind, name, .. } => self.remove(kind, &name),
+            Effect::Remove { kind, name, gone } => {
+                if gone == Gone::Unanswered && kind == Kind::Endpoints && self.clusters_answered {
+                    let hint = "no answer in time, though clusters were answered: a server that gives snapshots whole (go-control-plane \
+                                with ads) says nothing until all names of its snapshot are asked for";
+                    changes.notes.push((Level::Warn, format!("EDS {name}: {hint}")));
+                }
+                self.remove(kind, &name);
+            }
             Effect::Forget { kind, name } => match kind {
                 Kind::Endpoints => drop(self.assignments.remove(&name)),
                 Kind::Routes => drop(self.routes.remove(&name)),
