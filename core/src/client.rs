@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -285,10 +286,11 @@ pub(crate) fn rules(config: &Config) -> Rules {
     }
 }
 
-/// Everything that makes a stream, or what is read from it, another one.
+/// Everything that makes a stream, or what is read from it, another one: every setting, wherever it came from.
 fn identity(config: &Config) -> String {
-    let Config { servers, directory, profile, node_text, naming, allow_plaintext, wildcard, cache_dir, .. } = config;
-    format!("{servers:?} {directory:?} {profile:?} {node_text} {naming:?} {allow_plaintext:?} {wildcard:?} {cache_dir:?}")
+    // The encoded node has no order; its text has.
+    let config = Config { node: Bytes::new(), origins: Vec::new(), warnings: Vec::new(), ..config.clone() };
+    format!("{config:?}")
 }
 
 /// The socket of an istio-agent serves one stream: two would evict one another for ever.

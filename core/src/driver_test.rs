@@ -272,7 +272,9 @@ fn e_12_endpoints_that_a_server_keeps_back_are_diagnosed() {
 fn e_13_a_goaway_every_half_hour_is_no_event_and_opens_no_gap() {
     paused(async {
         let (rig, mut connections) = start(&one_server());
-        let builder = tonic::transport::Server::builder().max_connection_age(Duration::from_secs(1800));
+        let builder = tonic::transport::Server::builder()
+            .max_connection_age(Duration::from_secs(1800))
+            .max_connection_age_grace(Duration::from_secs(10));
         let state = mesh(1, &[9001], 0);
         let server = Server::over(incoming(connections.remove(0)), builder, ([127, 0, 0, 1], 0).into(), state, true);
         rig.watch("a");

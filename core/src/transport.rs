@@ -100,10 +100,7 @@ impl Dialer {
     async fn dial(&self) -> Result<Channel, String> {
         let server = self.server();
         let invalid = |error: tonic::transport::Error| describe(&error);
-        let (interval, timeout) = match self.config.profile {
-            Profile::Istio => (Duration::from_secs(30), Duration::from_secs(10)),
-            Profile::Envoy | Profile::Grpc => (Duration::from_secs(300), Duration::from_secs(20)),
-        };
+        let (interval, timeout) = (self.config.keepalive, self.config.keepalive_timeout);
         let mut endpoint = Endpoint::from_shared(server.place.to_string())
             .map_err(invalid)?
             .connect_timeout(self.config.connect_timeout)

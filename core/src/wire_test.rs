@@ -121,3 +121,27 @@ fn damaged_buffers_are_refused_and_never_read_outside() {
     newer[4] = 2;
     assert!(Flat::parse(&newer).expect_err("refused").to_string().contains("major version 2"));
 }
+
+#[test]
+fn c_100_large_unsigned_numbers_keep_their_sign() {
+    let weights = [u32::MAX, 1 << 31, 1];
+    let endpoint = |(at, weight): (usize, &u32)| Endpoint {
+        weight: *weight,
+        health: Health::Healthy as u8,
+        ..Endpoint::at(([10, 0, 0, at as u8], 65535).into())
+    };
+    let endpoints: Vec<Endpoint> = weights.iter().enumerate().map(endpoint).collect();
+    let list = List::new(endpoints.into(), Arc::new([Locality::default()]), Arc::new([]));
+    let store = Arc::new(Store::default());
+    let mut writer = Writer::new(Arc::clone(&store));
+    writer.name(&"a".into(), 0);
+    writer.set(0, Entry { state: State::Ready, list: Arc::new(list), ..Entry::pending("a".into()) });
+    writer.publish();
+    let bytes = encode(&store.snapshot(), 0).expect("something to say");
+    let targets = Flat::parse(&bytes).expect("well formed").targets().expect("well formed");
+    let u32_at = |record: &[u8; 32], at: usize| u32::from_le_bytes(record[at..at + 4].try_into().expect("four bytes"));
+    let read: Vec<(u32, u16)> = targets[0].endpoints.iter().map(|e| (u32_at(e, 24), u16::from_le_bytes([e[16], e[17]]))).collect();
+    assert_eq!(read, weights.map(|weight| (weight, 65535)));
+    let picks = |index: u32| targets[0].order.iter().filter(|other| **other == index).count();
+    assert!(picks(0) > picks(1) && picks(1) > 0, "twice the weight, not a negative one: {:?}", targets[0].order);
+}

@@ -7,7 +7,9 @@
 mod http;
 mod mesh;
 mod process;
+mod relay;
 
 pub use http::{Service, get};
 pub use mesh::{ControlPlane, Endpoint, MeshFile};
 pub use process::{Process, eventually, jvm, repository, target, tool};
+pub use relay::Relay;

@@ -33,6 +33,11 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), root, folder: TempDir::new().unwrap() }
     }
 
+    /// Certificate and key of a client.
+    fn client(&self, name: &str) -> (String, String) {
+        self.server(name, 2099)
+    }
+
     /// Certificate and key for a server of this name, valid until the end of that year.
     fn server(&self, name: &str, year: i32) -> (String, String) {
         let key = KeyPair::generate().unwrap();
@@ -81,7 +86,7 @@ async fn nobody_comes(script: &mut Script) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_verified_stream_carries_the_token_as_it_is_now() {
+async fn c_056_a_verified_stream_carries_the_token_as_it_is_now() {
     let authority = Authority::new();
     let (certificate, key) = authority.server("localhost", 2099);
     let mut script = Script::start_tls(&certificate, &key).await.unwrap();
@@ -152,4 +157,48 @@ async fn a_unix_socket_serves_and_gets_no_token() {
     let mut stream = script.accept().await;
     assert_eq!(stream.header("authorization"), None);
     assert!(!stream.request().await.resource_names_subscribe.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c_057_roots_certificate_and_key_are_read_anew_for_every_connection() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let (certificate, key) = authority.server("localhost", 2099);
+    let mut script = Script::start_mutual_tls(&certificate, &key, &authority.root).await.unwrap();
+    let ours = authority.client("us");
+    let (cert_file, key_file) = (authority.file("client.pem", &ours.0), authority.file("client.key", &ours.1));
+    let root = authority.file("rotating-root.pem", &authority.root);
+    let client = open(&serde_json::json!({
+        "server": format!("https://localhost:{}", script.address().port()),
+        "ca_file": root, "cert_file": cert_file, "key_file": key_file,
+    }));
+    let mut stream = script.accept().await;
+    stream.request().await;
+    // A client certificate of somebody else is refused by the server, roots of somebody else refuse the server.
+    let theirs = stranger.client("them");
+    authority.file("client.pem", &theirs.0);
+    authority.file("client.key", &theirs.1);
+    stream.fail(tonic::Status::unavailable("rotate"));
+    refusal(&client).await;
+    nobody_comes(&mut script).await;
+    authority.file("client.pem", &ours.0);
+    authority.file("client.key", &ours.1);
+    let mut stream = script.accept().await;
+    stream.request().await;
+    authority.file("rotating-root.pem", &stranger.root);
+    stream.fail(tonic::Status::unavailable("rotate"));
+    nobody_comes(&mut script).await;
+    authority.file("rotating-root.pem", &authority.root);
+    script.accept().await.request().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_certificate_that_a_server_demands_there_is_no_stream() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.server("localhost", 2099);
+    let mut script = Script::start_mutual_tls(&certificate, &key, &authority.root).await.unwrap();
+    let client = open(&serde_json::json!({
+        "server": format!("https://localhost:{}", script.address().port()), "ca_file": authority.root_file(),
+    }));
+    refusal(&client).await;
+    nobody_comes(&mut script).await;
 }

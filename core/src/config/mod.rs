@@ -96,6 +96,10 @@ pub struct Config {
     pub cluster_id: String,
     /// Bound on connecting.
     pub connect_timeout: Duration,
+    /// How often a silent connection is probed while a stream is open.
+    pub keepalive: Duration,
+    /// How long a probe may go unanswered.
+    pub keepalive_timeout: Duration,
     /// Bound on the first response of a stream.
     pub first_response_timeout: Duration,
     /// After which an unanswered name counts as absent.

@@ -42,6 +42,8 @@ pub const SETTINGS: &[Setting] = &[
     setting("cache_dir", "", "folder where the last known good is kept over restarts"),
     setting("cache_wait_ms", "3000", "how long a live answer is waited for before the kept one is served"),
     setting("connect_timeout_ms", "5000", "bound on connecting"),
+    setting("keepalive_ms", "", "how often a silent connection is probed; 30000 with profile istio, else 300000"),
+    setting("keepalive_timeout_ms", "", "how long a probe may go unanswered; 10000 with profile istio, else 20000"),
     setting("first_response_timeout_ms", "30000", "a stream without any response for so long is given up"),
     setting("resource_timeout_ms", "15000", "a name without an answer for so long counts as absent"),
     setting("max_message_bytes", "268435456", "largest message from the control plane"),

@@ -79,6 +79,10 @@ impl Draft {
     }
 
     pub(super) fn finish(mut self) -> Result<Config> {
+        // istiod allows frequent probes; other servers take them for an attack (gRPC's default is five minutes).
+        let (keepalive, timeout) = if self.is_offered("profile", "istio") { ("30000", "10000") } else { ("300000", "20000") };
+        self.offer_text("keepalive_ms", keepalive, "default");
+        self.offer_text("keepalive_timeout_ms", timeout, "default");
         for setting in SETTINGS.iter().filter(|setting| !setting.default.is_empty()) {
             self.offer(setting, Raw::Text(setting.default.into()), "default".into());
         }
@@ -97,6 +101,8 @@ impl Draft {
             allow_plaintext: self.list("allow_plaintext")?,
             cluster_id: self.text("cluster_id")?.unwrap_or_default(),
             connect_timeout: self.milliseconds("connect_timeout_ms")?,
+            keepalive: self.milliseconds("keepalive_ms")?,
+            keepalive_timeout: self.milliseconds("keepalive_timeout_ms")?,
             first_response_timeout: self.milliseconds("first_response_timeout_ms")?,
             resource_timeout: self.milliseconds("resource_timeout_ms")?,
             wildcard: match self.choice("wildcard", &["auto", "empty", "star"])? {
@@ -116,6 +122,14 @@ impl Draft {
             warnings: std::mem::take(&mut self.warnings),
         };
         Ok(config)
+    }
+
+    /// The value is this one, or will be by default.
+    fn is_offered(&self, key: &str, value: &str) -> bool {
+        match self.offers.get(key) {
+            Some(offer) => offer.raw.shown() == value,
+            None => Setting::by_key(key).is_some_and(|setting| setting.default == value),
+        }
     }
 
     fn is_found(&self, key: &str) -> bool {
