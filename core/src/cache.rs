@@ -139,12 +139,7 @@ impl Unwritten {
         let at = |error: io::Error, path: &Path| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         let folder = self.path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder).map_err(|error| at(error, folder))?;
-        let payload = self.contents.encode_to_vec();
-        let mut bytes = Vec::with_capacity(HEADER + payload.len());
-        bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
-        bytes.extend_from_slice(&xxh3_128(&payload).to_le_bytes());
-        bytes.extend_from_slice(&payload);
+        let bytes = sealed(&self.contents.encode_to_vec());
         // Two processes of one identity write the same thing; each needs a name of its own until it is whole.
         let next = self.path.with_extension(format!("{}.new", std::process::id()));
         let written = write_new(&next, &bytes).and_then(|()| fs::rename(&next, &self.path));
@@ -154,6 +149,16 @@ impl Unwritten {
             at(error, &next)
         })
     }
+}
+
+/// Contents behind the header that fits them.
+pub fn sealed(contents: &[u8]) -> Bytes {
+    let mut bytes = Vec::with_capacity(HEADER + contents.len());
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(&xxh3_128(contents).to_le_bytes());
+    bytes.extend_from_slice(contents);
+    bytes.into()
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {

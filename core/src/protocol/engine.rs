@@ -259,7 +259,6 @@ impl<D: Decode> Engine<D> {
         for state in &mut self.types {
             state.on_new_stream();
         }
-        self.drop_stale_deadlines();
         self.flush(now, out);
     }
 
@@ -286,7 +285,6 @@ impl<D: Decode> Engine<D> {
         for state in &mut self.types {
             state.stop_timers();
         }
-        self.drop_stale_deadlines();
         let useful = stream.as_ref().is_some_and(|stream| stream.responses > 0);
         if lost.unimplemented && !useful && self.settings.variant == Variant::Delta {
             self.settings.variant = Variant::Sotw;
@@ -422,11 +420,6 @@ impl<D: Decode> Engine<D> {
                 self.deadlines.insert((deadline, kind, Arc::clone(&name.0)));
             }
         }
-    }
-
-    fn drop_stale_deadlines(&mut self) {
-        let types = &self.types;
-        self.deadlines.retain(|(deadline, kind, name)| types[kind.index()].ends_at(name, *deadline));
     }
 
     /// Starts, moves or stops the time to live of what is held under `name`.
@@ -592,7 +585,7 @@ impl<D: Decode> Engine<D> {
         let state = &mut self.types[kind.index()];
         if state.wildcard {
             // What was let go by name may still be covered by the wildcard; the server will tell.
-            state.entries.retain(|_, entry| entry.subscribed || entry.held.is_some() || !entry.is_unresolved());
+            state.entries.retain(|_, entry| entry.subscribed || !entry.is_unresolved());
             return;
         }
         let (dropped, requery) = (&mut state.dropped, &mut state.requery);

@@ -128,6 +128,12 @@ mod tests {
     }
 
     #[test]
+    fn c_052_a_target_is_encoded_into_a_new_style_template_and_verbatim_in_others() {
+        assert_eq!(fill_template("xdstp://a/t/%s?x=1", "a b:80/c"), "xdstp://a/t/a%20b:80/c?x=1");
+        assert_eq!(fill_template("p/%s", "a b:80/c"), "p/a b:80/c");
+    }
+
+    #[test]
     fn malformed_names_say_what_is_wrong() {
         for bad in ["xdstp:", "xdstp:a/b/c", "xdstp://a", "xdstp://a/t", "xdstp://a/t/", "xdstp://a/t/?x=1"] {
             assert!(parse(bad).expect_err(bad).contains(bad), "{bad}");

@@ -88,12 +88,13 @@ mod stream {
             let unreadable = Any { type_url: kind.type_url().into(), value: Bytes::from_static(&[0xff, 0xfe]) };
             let nameless = Any { type_url: kind.type_url().into(), value: Bytes::from_static(b"=x") };
             let broken_wrapper = Any { type_url: message::RESOURCE_URL.into(), value: Bytes::from_static(&[0xff]) };
-            let resources = vec![wrong_type, t.any(kind, "a=z"), unreadable, nameless, broken_wrapper];
+            let empty_wrapper = Any { type_url: message::RESOURCE_URL.into(), value: Bytes::new() };
+            let resources = vec![wrong_type, t.any(kind, "a=z"), unreadable, nameless, broken_wrapper, empty_wrapper];
             t.sotw_response(DiscoveryResponse { resources, ..sotw_response(kind, "2", "n2") });
             let lines: Vec<String> = t.out.iter().map(line).collect();
             assert!(lines[0].starts_with("update") && lines[0].ends_with(" z"), "{lines:?}");
             assert_eq!(lines.len(), 3, "nothing is concluded from what is missing: {lines:?}");
-            for index in [0, 2, 3, 4] {
+            for index in [0, 2, 3, 4, 5] {
                 assert!(lines[1].contains(&format!("resource #{index}: ")), "{lines:?}");
             }
             assert!(!lines[1].contains("resource #1"), "{lines:?}");
@@ -230,6 +231,23 @@ mod subscriptions {
     }
 
     #[test]
+    fn c_012_a_name_let_go_and_wanted_again_on_one_stream_is_asked_for_anew() {
+        each(Sotw, |t| {
+            let kind = t.kind();
+            t.watch(kind, &["a", "b"]);
+            t.open();
+            t.sotw(kind, "1", "n1", &["a=x", "b=x"]);
+            t.out.clear();
+            t.cancel(kind, "a");
+            t.watch(kind, &["a"]);
+            // The server may have missed the first list, and would then not send again what it thinks we have.
+            t.expect(&[r#"> xDS ["b"] v"1" n"n1""#, "forget a", r#"> xDS ["b"] v"1" n"n1""#, r#"> xDS ["a", "b"] v"1" n"n1""#]);
+            t.sotw(kind, "2", "n2", &["a=x", "b=x"]);
+            t.expect(&["update a x", r#"> xDS ["a", "b"] v"2" n"n2""#, "answered xDS"]);
+        });
+    }
+
+    #[test]
     fn c_013_a_resource_that_is_no_longer_wanted_is_ignored_and_acknowledged() {
         each(Sotw, |t| {
             let kind = t.kind();
@@ -293,6 +311,19 @@ mod subscriptions {
         t.open();
         t.watch(CDS, &["a"]);
         t.expect(&["> CDS node", r#"> CDS +["*", "a"]"#]);
+        t.engine.unsubscribe_all(CDS);
+        t.watch(CDS, &[]);
+        t.expect(&[r#"> CDS -["*"]"#]);
+    }
+
+    #[test]
+    fn a_name_that_nobody_wants_any_more_is_not_remembered_under_a_wildcard() {
+        let mut t = Trace::new(Delta);
+        t.engine.subscribe_all(CDS);
+        t.watch(CDS, &["a"]);
+        t.open();
+        t.cancel(CDS, "a");
+        assert_eq!(t.states(CDS), []);
     }
 }
 
@@ -499,6 +530,23 @@ mod timers {
     }
 
     #[test]
+    fn c_023_a_name_let_go_and_watched_again_is_waited_for_anew() {
+        each(Sotw, |t| {
+            let kind = t.kind();
+            t.watch(kind, &["a"]);
+            t.open();
+            t.advance(10);
+            t.cancel(kind, "a");
+            t.watch(kind, &["a"]);
+            t.out.clear();
+            t.advance(14);
+            t.expect(&[]);
+            t.advance(1);
+            t.expect(&["remove a Unanswered"]);
+        });
+    }
+
+    #[test]
     fn c_024_the_timer_stops_with_the_stream_and_starts_anew_for_what_is_unresolved() {
         for variant in [Sotw, Delta] {
             each(variant, |t| {
@@ -608,6 +656,34 @@ mod deletion {
     }
 
     #[test]
+    fn c_027_what_was_only_ever_bad_and_is_no_longer_listed_is_absent() {
+        each_of(&FULL, &settings(Sotw), |t| {
+            let kind = t.kind();
+            t.watch(kind, &["a", "b"]);
+            t.open();
+            t.sotw(kind, "1", "n1", &["a=bad", "b=x"]);
+            t.out.clear();
+            t.sotw(kind, "2", "n2", &["b=x"]);
+            t.expect(&["remove a Absent", r#"> xDS ["a", "b"] v"2" n"n2""#, "answered xDS"]);
+            assert_eq!(t.state("a"), "does_not_exist");
+        });
+    }
+
+    #[test]
+    fn c_028_what_is_kept_though_it_vanished_is_not_said_to_be_held() {
+        let policy = Policy { ignore_resource_deletion: true, ..Policy::default() };
+        each_of(&Kind::ALL, &Settings { policy, ..settings(Delta) }, |t| {
+            let kind = t.kind();
+            t.watch(kind, &["a", "b"]);
+            t.open();
+            t.delta(kind, "n1", &[("a=x", "1"), ("b=x", "1")], &[]);
+            t.delta(kind, "n2", &[], &["a"]);
+            t.reconnect();
+            t.expect(&[r#"> xDS node +["a", "b"] held ["b:1"]"#]);
+        });
+    }
+
+    #[test]
     fn c_028_with_ignore_resource_deletion_what_vanished_stays_and_is_reported_once() {
         each_of(&FULL, &with(Policy { ignore_resource_deletion: true, ..Policy::default() }), |t| {
             let kind = t.kind();
@@ -681,6 +757,7 @@ mod deletion {
                 let states: Vec<_> = t.states(kind).into_iter().map(|(_, state)| state).collect();
                 assert_eq!(states, ["does_not_exist", "received_error", "received_error", "received_error_but_cached"]);
                 assert_eq!(t.engine.next_deadline(), None, "an error is an answer");
+                assert_eq!(t.engine.status(kind).refused, 4);
                 assert!(t.engine.resources(kind)[2].error.as_ref().expect("remembered").contains("code 14"));
                 match variant {
                     Sotw => t.sotw(kind, "3", "n3", &["c=y", "d=x"]),
@@ -720,7 +797,9 @@ mod failure {
             t.watch(kind, &["a"]);
             t.open();
             t.delta(kind, "n1", &[("a=x", "")], &[]);
+            assert!(t.engine.is_synced());
             t.reconnect();
+            assert!(!t.engine.is_synced());
             t.out.clear();
             t.lose(&closed());
             t.expect(&["unreachable closed by the server"]);
@@ -850,6 +929,7 @@ mod failure {
         t.sotw(EDS, "2", "n2", &["a=x", "b=bad"]);
         let status = t.engine.status(EDS);
         assert_eq!((status.accepted + status.identical, status.rejected), (2, 2), "valid and invalid, unchanged ones too");
+        assert_eq!((status.responses, status.nacks), (2, 2));
         t.sotw(EDS, "3", "n3", &["a=bad"]);
         let states: Vec<_> = t.states(EDS).into_iter().map(|(_, state)| state).collect();
         assert_eq!(states, ["nacked_but_cached", "nacked", "requested"]);
@@ -893,8 +973,13 @@ mod failure {
         serve(&mut t, 1);
         assert_eq!(t.lose(&closed()), Duration::from_secs(300), "and again: the other one is still there");
         t.advance(300);
-        serve(&mut t, 60);
+        serve(&mut t, 10);
+        assert!(!t.engine.health().yielding, "while it is served");
         assert!(t.lose(&closed()) <= Duration::from_secs(2), "it has gone");
+        // Ends that lie apart are no eviction.
+        t.advance(10);
+        serve(&mut t, 0);
+        assert!(t.lose(&closed()) <= Duration::from_secs(2));
         let mut t = Trace::new(Delta);
         t.engine.subscribe_all(CDS);
         for _ in 0..5 {
@@ -984,6 +1069,8 @@ mod delta {
             t.expect(&[r#"> xDS -["a"]"#, "forget a"]);
             t.delta(kind, "n2", &[("b=bad", "7")], &[]);
             t.expect(&["reject b: it is bad", "> xDS ack n2 NACK[b: it is bad]", "answered xDS"]);
+            let status = t.engine.status(kind);
+            assert_eq!((status.responses, status.nacks, status.rejected), (2, 1, 1));
         });
     }
 
@@ -1123,6 +1210,15 @@ mod delta {
     }
 
     #[test]
+    fn e_07_a_time_to_live_that_is_none_is_ignored() {
+        let duration = |seconds, nanos| Ttl { seconds, nanos }.duration();
+        assert_eq!(duration(1, 999_999_999), Some(Duration::new(1, 999_999_999)));
+        for (seconds, nanos) in [(1, 1_000_000_000), (-1, 0), (1, -1)] {
+            assert_eq!(duration(seconds, nanos), None, "{seconds} s {nanos} ns");
+        }
+    }
+
+    #[test]
     fn e_07_a_time_to_live_goes_on_without_a_stream() {
         let mut t = Trace::new(Delta);
         t.watch(EDS, &["a"]);
@@ -1234,6 +1330,25 @@ mod names {
     }
 
     #[test]
+    fn a_server_that_was_let_go_starts_from_nothing() {
+        let mut t = Trace::new(Sotw);
+        t.engine.subscribe_all(CDS);
+        t.open();
+        assert!(t.engine.has_interest());
+        t.sotw(CDS, "7", "n", &["x=1"]);
+        t.engine.disown(CDS, |_| true);
+        assert_eq!(t.states(CDS), [], "what only the wildcard gave");
+        t.sotw(CDS, "8", "n", &["x=1"]);
+        t.engine.unsubscribe_all(CDS);
+        t.watch(CDS, &[]);
+        t.engine.on_closed();
+        t.watch(CDS, &["x"]);
+        t.out.clear();
+        t.open();
+        t.expect(&[r#"> CDS node ["x"] v"" n"""#]);
+    }
+
+    #[test]
     fn what_another_server_took_over_is_asked_for_anew() {
         let mut t = Trace::new(Delta);
         t.watch(EDS, &["a", "b"]);
@@ -1247,7 +1362,9 @@ mod names {
         t.cancel(EDS, "a");
         t.cancel(EDS, "b");
         assert!(!t.engine.has_interest());
+        assert!(t.engine.is_synced());
         t.engine.on_closed();
+        assert!(!t.engine.is_synced());
         t.out.clear();
         t.engine.subscribe(EDS, &Arc::from("b"));
         t.open();

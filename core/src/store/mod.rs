@@ -5,6 +5,7 @@
 //! change. Publishing costs what changed: targets lie in small shared chunks, and only touched chunks are copied.
 
 mod snapshot;
+mod sync;
 mod waiters;
 mod writer;
 

@@ -2,16 +2,14 @@
 //! The published snapshot and those who wait for the next one.
 
 use std::{
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use arc_swap::ArcSwap;
-
-use super::Snapshot;
+use super::{
+    Snapshot,
+    sync::{AtomicU64, Condvar, Current, Mutex, MutexGuard},
+};
 
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +25,7 @@ pub enum Wake {
 /// Holds the current snapshot.
 #[derive(Debug, Default)]
 pub struct Store {
-    current: ArcSwap<Snapshot>,
+    current: Current<Snapshot>,
     epoch: AtomicU64,
     gate: Mutex<()>,
     changed: Condvar,
