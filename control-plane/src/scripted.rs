@@ -33,17 +33,24 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Script {
     address: SocketAddr,
     streams: mpsc::UnboundedReceiver<DeltaStream>,
+    sotw: mpsc::UnboundedReceiver<SotwStream>,
     task: JoinHandle<()>,
 }
 
-/// One delta stream, both ends in the test's hands. Dropping it ends the stream in order.
+/// One stream, both ends in the test's hands. Dropping it ends the stream in order.
 #[derive(Debug)]
-pub struct DeltaStream {
+pub struct Played<Q, R> {
     headers: MetadataMap,
-    first: Option<DeltaDiscoveryRequest>,
-    requests: Streaming<DeltaDiscoveryRequest>,
-    responses: mpsc::UnboundedSender<Result<DeltaDiscoveryResponse, Status>>,
+    first: Option<Q>,
+    requests: Streaming<Q>,
+    responses: mpsc::UnboundedSender<Result<R, Status>>,
 }
+
+/// A delta stream.
+pub type DeltaStream = Played<DeltaDiscoveryRequest, DeltaDiscoveryResponse>;
+
+/// A state-of-the-world stream.
+pub type SotwStream = Played<DiscoveryRequest, DiscoveryResponse>;
 
 impl Script {
     /// Listens on a free loopback port.
@@ -113,11 +120,12 @@ impl Script {
         E: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
     {
         let (opened, streams) = mpsc::unbounded_channel();
-        let handler = Arc::new(Scripted { opened, holds_headers });
+        let (opened_sotw, sotw) = mpsc::unbounded_channel();
+        let handler = Arc::new(Scripted { opened, opened_sotw, holds_headers });
         let task = tokio::spawn(async move {
             let _ = server.add_service(service(handler)).serve_with_incoming(incoming).await;
         });
-        Self { address, streams, task }
+        Self { address, streams, sotw, task }
     }
 
     /// Where it listens.
@@ -125,7 +133,15 @@ impl Script {
         self.address
     }
 
-    /// The next stream that a client opens.
+    /// The next state-of-the-world stream that a client opens.
+    ///
+    /// # Panics
+    /// When none comes in time: the test has failed.
+    pub async fn accept_sotw(&mut self) -> SotwStream {
+        timeout(PATIENCE, self.sotw.recv()).await.expect("a client opens a stream in time").expect("the server runs")
+    }
+
+    /// The next delta stream that a client opens.
     ///
     /// # Panics
     /// When none comes in time: the test has failed.
@@ -140,7 +156,7 @@ impl Drop for Script {
     }
 }
 
-impl DeltaStream {
+impl<Q, R> Played<Q, R> {
     /// A header that the client sent with the stream.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
@@ -150,7 +166,7 @@ impl DeltaStream {
     ///
     /// # Panics
     /// When none comes in time, or the stream ends.
-    pub async fn request(&mut self) -> DeltaDiscoveryRequest {
+    pub async fn request(&mut self) -> Q {
         if let Some(first) = self.first.take() {
             return first;
         }
@@ -172,7 +188,7 @@ impl DeltaStream {
     }
 
     /// Writes a response.
-    pub fn respond(&self, response: DeltaDiscoveryResponse) {
+    pub fn respond(&self, response: R) {
         let _ = self.responses.send(Ok(response));
     }
 
@@ -184,12 +200,19 @@ impl DeltaStream {
 
 struct Scripted {
     opened: mpsc::UnboundedSender<DeltaStream>,
+    opened_sotw: mpsc::UnboundedSender<SotwStream>,
     holds_headers: bool,
 }
 
 impl Handler for Scripted {
-    fn sotw(&self, _: Streaming<DiscoveryRequest>, responses: mpsc::UnboundedSender<Result<DiscoveryResponse, Status>>) {
-        let _ = responses.send(Err(Status::unimplemented("the script plays delta streams")));
+    fn sotw(
+        &self,
+        headers: MetadataMap,
+        requests: Streaming<DiscoveryRequest>,
+        responses: mpsc::UnboundedSender<Result<DiscoveryResponse, Status>>,
+    ) {
+        // When the script is over the sender comes back and is dropped, which ends the stream.
+        let _ = self.opened_sotw.send(Played { headers, first: None, requests, responses });
     }
 
     fn delta(
@@ -199,7 +222,7 @@ impl Handler for Scripted {
         requests: Streaming<DeltaDiscoveryRequest>,
         responses: mpsc::UnboundedSender<Result<DeltaDiscoveryResponse, Status>>,
     ) -> Result<(), Status> {
-        self.opened.send(DeltaStream { headers, first, requests, responses }).map_err(|_| Status::unavailable("the script is over"))
+        self.opened.send(Played { headers, first, requests, responses }).map_err(|_| Status::unavailable("the script is over"))
     }
 
     fn holds_headers(&self) -> bool {

@@ -111,7 +111,7 @@ struct Serving {
 }
 
 impl Handler for Serving {
-    fn sotw(&self, requests: Streaming<DiscoveryRequest>, responses: Answers<DiscoveryResponse>) {
+    fn sotw(&self, _headers: MetadataMap, requests: Streaming<DiscoveryRequest>, responses: Answers<DiscoveryResponse>) {
         tokio::spawn(run(self.states.clone(), self.ends.clone(), requests, responses, ads::Stream::on_sotw, |stream, state| {
             stream.on_state(state, false).1
         }));

@@ -14,7 +14,12 @@ use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 /// Takes care of streams as they open.
 pub(crate) trait Handler: Send + Sync + 'static {
     /// A state-of-the-world stream opened.
-    fn sotw(&self, requests: Streaming<DiscoveryRequest>, responses: mpsc::UnboundedSender<Result<DiscoveryResponse, Status>>);
+    fn sotw(
+        &self,
+        headers: MetadataMap,
+        requests: Streaming<DiscoveryRequest>,
+        responses: mpsc::UnboundedSender<Result<DiscoveryResponse, Status>>,
+    );
 
     /// A delta stream opened, and perhaps its first request was read already; an error refuses it.
     fn delta(
@@ -50,7 +55,8 @@ impl<H: Handler> AggregatedDiscoveryService for Ads<H> {
         request: Request<Streaming<DiscoveryRequest>>,
     ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
         let (responses, queue) = mpsc::unbounded_channel();
-        self.0.sotw(request.into_inner(), responses);
+        let headers = request.metadata().clone();
+        self.0.sotw(headers, request.into_inner(), responses);
         Ok(Response::new(Box::pin(UnboundedReceiverStream::new(queue))))
     }
 

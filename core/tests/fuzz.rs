@@ -197,7 +197,6 @@ fn any_endpoint() -> impl Strategy<Value = eds::LbEndpoint> {
             health_status: health,
             load_balancing_weight: weight.map(|value| UInt32Value { value }),
             metadata,
-            ..Default::default()
         }
     })
 }

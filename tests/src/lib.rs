@@ -4,11 +4,13 @@
 //! Every process carries the marker `PXL_TEST_RUN` of the run in its environment, so that one left behind can be found.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, missing_docs, reason = "a test that cannot go on has failed")]
 
+mod authority;
 mod http;
 mod mesh;
 mod process;
 mod relay;
 
+pub use authority::Authority;
 pub use http::{Service, get};
 pub use mesh::{ControlPlane, Endpoint, MeshFile};
 pub use process::{Process, eventually, jvm, repository, target, tool};
