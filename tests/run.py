@@ -19,6 +19,8 @@ import uuid
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MARKER = "PXL_TEST_RUN"
 MVN = ["mvn", "-B", "-ntp"]
+# Names of the tests that have passed so far.
+PASSED = ROOT / "target" / "passed-tests.txt"
 
 
 class Lane:
@@ -40,8 +42,16 @@ def surefire(text):
     return run - failures - errors - skipped, failures + errors, skipped
 
 
+def plain(text):
+    """The closing line of our own scripts."""
+    passed, failed = (int(number) for number in re.findall(r"^(\d+) passed, (\d+) failed$", text, re.M)[-1])
+    return passed, failed, 0
+
+
 LANES = [
     Lane("format: Rust", ["cargo", "fmt", "--all", "--check"]),
+    Lane("format: Rust with flags of its own", ["cargo", "fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"]),
+    Lane("format: Rust under loom", ["cargo", "fmt", "--check", "--manifest-path", "tests/loom/Cargo.toml"]),
     Lane("format: Go", ["sh", "-c", 'test -z "$(gofmt -l .)" || { gofmt -d .; exit 1; }'], "examples/spring-cloud-mesh"),
     Lane("build", ["make", "--no-print-directory", "build"], limit=1500),
     Lane("format: Java", MVN + ["-q", "spotless:check"], "java-shim"),
@@ -49,14 +59,21 @@ LANES = [
     Lane("lint: Go", ["go", "vet", "./..."], "examples/spring-cloud-mesh"),
     Lane("unit: Rust", ["cargo", "test", "--locked", "--no-fail-fast"], counts=cargo),
     Lane("unit: engine without a network", ["cargo", "test", "--locked", "-p", "proxyless-core", "--no-default-features"], counts=cargo),
+    Lane("unit: the store in every order of steps (loom)", ["cargo", "test", "--locked"], "tests/loom", counts=cargo),
     Lane("unit: panics stay inside the C ABI", ["tests/panic-guard"]),
     Lane("unit: Java", MVN + ["test"], "java-shim", counts=surefire),
     Lane("end to end", ["cargo", "test", "--locked", "--no-fail-fast", "-p", "proxyless-tests"], counts=cargo),
+    Lane("mutants of the engine, some", ["tests/mutants", "--quick"], counts=plain, limit=1200),
+    Lane("mutants of the engine, all", ["tests/mutants"], counts=plain, full=True, limit=5400),
+    Lane("fuzzing", ["tests/fuzz"], counts=plain, full=True, limit=2400),
+    Lane("chaos, some minutes",
+         ["env", "PXL_CHAOS_STEPS=900", "cargo", "test", "--locked", "-p", "proxyless-tests", "--test", "chaos"],
+         counts=cargo, full=True, limit=1800),
     Lane("engine against a model, 100,000 histories",
          ["env", "PROPTEST_CASES=100000", "cargo", "test", "--locked", "--release", "-p", "proxyless-core", "--no-default-features", "model_tests"],
          counts=cargo, full=True),
-    Lane("endpoint walk against envoy-types, 100,000 messages",
-         ["env", "PROPTEST_CASES=100000", "cargo", "test", "--locked", "--release", "-p", "proxyless-core", "--lib", "differential"],
+    Lane("everything that reads bytes, 100,000 damaged messages",
+         ["env", "PROPTEST_CASES=100000", "cargo", "test", "--locked", "--release", "-p", "proxyless-core", "--test", "fuzz"],
          counts=cargo, full=True),
     Lane("demo", [sys.executable, "examples/spring-cloud-mesh/demo.py"], full=True),
 ]
@@ -98,10 +115,17 @@ def main():
     environment = dict(os.environ, **{MARKER: run_id, "RUST_BACKTRACE": "0", "CARGO_TERM_COLOR": "never",
                                         "CARGO_TARGET_DIR": str(ROOT / "target")})
     totals = [0, 0, 0]
+    names = set()
+    if len(lanes) > 1 and not arguments.only:
+        lanes.append(Lane("conformance: every scenario has a test that passed",
+                          [sys.executable, "tests/conformance.py", "--check", str(PASSED)], counts=plain))
     for number, lane in enumerate(lanes, 1):
         print(f"[{number}/{len(lanes)}] {lane.name} ...", flush=True)
+        PASSED.parent.mkdir(exist_ok=True)
+        PASSED.write_text("\n".join(sorted(names)))
         started = time.monotonic()
         output, code = run(lane, environment)
+        names.update(re.findall(r"^test (\S+) \.\.\. ok$", output, re.M))
         counts = list(lane.counts(output)) if lane.counts else [int(code == 0), int(code != 0), 0]
         if code != 0 and counts[1] == 0:
             counts[1] = 1  # It did not even get to its tests.

@@ -332,3 +332,21 @@ mod bootstrap {
         }
     }
 }
+
+#[test]
+fn the_documentation_has_a_row_for_every_setting() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    let text = fs::read_to_string(&path).expect("docs/configuration.md");
+    let row = |s: &Setting| {
+        let default = if s.default.is_empty() { String::new() } else { format!("`{}`", s.default) };
+        format!("| `{}` | `{}` | `{}` | {default} | {} |\n", s.key, s.property(), s.variable(), s.help)
+    };
+    let rows: String = SETTINGS.iter().map(row).collect();
+    let (head, old) = text.split_once("|---|---|---|---|---|\n").expect("a table");
+    let (old, tail) = old.split_once("\n\n").expect("something after the table");
+    if std::env::var_os("PROXYLESS_WRITE_DOCS").is_some() {
+        fs::write(&path, format!("{head}|---|---|---|---|---|\n{rows}\n{tail}")).expect("writable");
+    } else {
+        assert_eq!(format!("{old}\n"), rows, "run the tests with PROXYLESS_WRITE_DOCS=1");
+    }
+}

@@ -87,7 +87,14 @@ impl Target {
         if subset.as_ref().is_some_and(|subset| subset.is_empty() || subset.contains('/')) {
             return Err(fail("after the host one subset name may follow"));
         }
-        Ok(Self { subject: Subject::Service { host, port, subset } })
+        let target = Self { subject: Subject::Service { host, port, subset } };
+        // Encoding makes it longer, and the canonical form must be a spelling too.
+        match target.to_string().len() {
+            ..=MAX_LENGTH => Ok(target),
+            length => {
+                Err(Error::new(Code::Target, format!("a target of {length} bytes, written out, is longer than {MAX_LENGTH}")))
+            }
+        }
     }
 
     pub(super) fn service(host: String, port: Option<u16>, subset: Option<String>) -> Self {
