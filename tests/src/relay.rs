@@ -11,11 +11,8 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinHandle,
 };
@@ -31,13 +28,22 @@ enum Mood {
     Late(Duration),
 }
 
+/// How connections end.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// On both sides.
+    Cut,
+    /// Towards the client only: the server goes on for a while, beside the client's next connection.
+    Abandon(Duration),
+}
+
 /// Passes connections on to another address. Dropping it cuts them all.
 #[derive(Debug)]
 pub struct Relay {
     address: SocketAddr,
     mood: watch::Sender<Mood>,
-    /// Counts the orders to cut; connections that are older than the newest one end.
-    cuts: watch::Sender<u64>,
+    /// How the connections of now end.
+    ends: watch::Sender<End>,
     /// Bytes towards the client after which the connection is cut, in the middle of whatever it is; 0: none.
     budget: Arc<AtomicU64>,
     task: JoinHandle<()>,
@@ -49,17 +55,17 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (mood, moods) = watch::channel(Mood::Pass);
-        let (cuts, cut) = watch::channel(0);
+        let (ends, end) = watch::channel(End::Cut);
         let budget = Arc::new(AtomicU64::new(0));
         let left = Arc::clone(&budget);
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((near, _)) = listener.accept().await {
                 while connections.try_join_next().is_some() {}
-                connections.spawn(connection(near, to, moods.clone(), cut.clone(), Arc::clone(&left)));
+                connections.spawn(connection(near, to, moods.clone(), end.clone(), Arc::clone(&left)));
             }
         });
-        Self { address, mood, cuts, budget, task }
+        Self { address, mood, ends, budget, task }
     }
 
     /// Where it listens.
@@ -84,7 +90,13 @@ impl Relay {
 
     /// Ends every connection at once.
     pub fn cut(&self) {
-        self.cuts.send_modify(|cuts| *cuts += 1);
+        self.ends.send_replace(End::Cut);
+    }
+
+    /// Ends every connection towards the client; towards the server they live on for this time, so that an older stream overlaps a
+    /// newer one.
+    pub fn abandon(&self, lingering: Duration) {
+        self.ends.send_replace(End::Abandon(lingering));
     }
 
     /// Ends the connection that next has passed so many bytes to the client.
@@ -103,20 +115,29 @@ async fn connection(
     near: TcpStream,
     to: SocketAddr,
     mood: watch::Receiver<Mood>,
-    mut cut: watch::Receiver<u64>,
+    mut end: watch::Receiver<End>,
     budget: Arc<AtomicU64>,
 ) {
-    cut.mark_unchanged();
+    end.mark_unchanged();
     let Ok(far) = TcpStream::connect(to).await else { return };
-    let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+    let ((near_in, near_out), (mut far_in, mut far_out)) = (near.into_split(), far.into_split());
     tokio::select! {
-        () = pass(near_in, far_out, mood.clone(), None) => {}
-        () = pass(far_in, near_out, mood, Some(budget)) => {}
-        _ = cut.changed() => {}
+        () = pass(near_in, &mut far_out, mood.clone(), None) => return,
+        () = pass(&mut far_in, near_out, mood, Some(budget)) => return,
+        _ = end.changed() => {}
+    }
+    let end = *end.borrow();
+    if let End::Abandon(lingering) = end {
+        tokio::time::sleep(lingering).await;
     }
 }
 
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mood: watch::Receiver<Mood>, budget: Option<Arc<AtomicU64>>) {
+async fn pass(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut mood: watch::Receiver<Mood>,
+    budget: Option<Arc<AtomicU64>>,
+) {
     let mut buffer = vec![0; 4096];
     loop {
         let now = *mood.borrow_and_update();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A network that cuts, stalls, truncates and delays, and a control plane that changes all the while: what is served is always
+//! A network that cuts, stalls, truncates, delays and lets an older connection overlap a newer one, and a control plane that changes all the while: what is served is always
 //! something that was published for that target, never older than what was served before, and in the end the newest.
 //!
 //! `PXL_CHAOS_STEPS` says for how long; `PXL_CHAOS_SEED` repeats a run.
@@ -97,6 +97,15 @@ fn observe(client: &Client, published: &AtomicU64, stop: &AtomicBool, wrong: &Mu
     seen
 }
 
+/// Ends the observer, also when the test fails: the runtime waits for it.
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 async fn chaos(delta: bool) {
     let number = |name: &str, default| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let steps = number("PXL_CHAOS_STEPS", 40).min(900);
@@ -115,18 +124,20 @@ async fn chaos(delta: bool) {
         client.watch(target).unwrap();
     }
     let (published, stop, wrong) = (Arc::new(AtomicU64::new(1)), Arc::new(AtomicBool::new(false)), Arc::new(Mutex::default()));
+    let stopping = Stop(Arc::clone(&stop));
     let observer = tokio::task::spawn_blocking({
         let (client, published, stop, wrong) = (Arc::clone(&client), Arc::clone(&published), Arc::clone(&stop), Arc::clone(&wrong));
         move || observe(&client, &published, &stop, &wrong)
     });
     for _ in 0..steps {
-        match pick(8) {
+        match pick(9) {
             0 => relay.cut(),
             1 => relay.stall(),
             2 => relay.delay(Duration::from_millis(pick(60))),
             3 => relay.truncate_after(1 + pick(6000)),
             4 => server.end_streams(),
             5 => relay.resume(),
+            6 => relay.abandon(Duration::from_millis(pick(3000))),
             _ => {
                 let n = published.fetch_add(1, Ordering::SeqCst) + 1;
                 server.publish(mesh(n));
@@ -148,7 +159,7 @@ async fn chaos(delta: bool) {
         assert!(Instant::now() < deadline, "PXL_CHAOS_SEED={seed}: {shown:?} is not state {n}\n{:#}", client.describe().unwrap());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    stop.store(true, Ordering::Relaxed);
+    drop(stopping);
     let seen = observer.await.unwrap();
     let wrong = wrong.lock().unwrap();
     assert!(wrong.is_empty(), "PXL_CHAOS_SEED={seed}: {wrong:?}");

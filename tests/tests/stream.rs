@@ -391,7 +391,7 @@ async fn c_098_shutdown_ends_waits_timers_and_stream_at_once_and_once() {
     stream.request().await;
     let held = client.snapshot();
     let waiter = Arc::clone(&client);
-    let waiting = tokio::task::spawn_blocking(move || waiter.wait(u64::MAX - 1, None));
+    let waiting = tokio::task::spawn_blocking(move || waiter.wait(u64::MAX - 1, Some(PATIENCE)));
     client.shutdown();
     client.shutdown();
     assert_eq!(waiting.await.unwrap().unwrap_err().code(), proxyless_core::Code::Shutdown);

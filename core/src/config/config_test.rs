@@ -67,6 +67,7 @@ fn bad_values_name_the_source_the_field_and_the_value() {
         ("profile", "sidecar", "istio, envoy or grpc"),
         ("wildcard", "both", "auto, empty or star"),
         ("cert_file", "/c.pem", "key_file"),
+        ("server_features", "ignore_deletions", "ignore_resource_deletion"),
         ("connect_timeout_ms", "soon", "number"),
         ("connect_timeout_ms", "0", "at least 1"),
         ("match_first_label", "yes", "true or false"),

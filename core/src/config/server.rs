@@ -80,6 +80,9 @@ impl Server {
 }
 
 impl Policy {
+    /// The features that mean something here.
+    pub(super) const FEATURES: [&str; 3] = ["ignore_resource_deletion", "fail_on_data_errors", "resource_timer_is_transient_error"];
+
     /// From the server features of a bootstrap; unknown ones mean nothing.
     pub(super) fn from_features<'a>(features: impl IntoIterator<Item = &'a str>) -> Self {
         let mut policy = Self::default();

@@ -278,6 +278,9 @@ impl Draft {
             return Err(self.error("token_file", format!("a token is sent over TLS only, and the server is {}", offer.raw.shown())));
         }
         let features = self.list("server_features")?;
+        if let Some(unknown) = features.iter().find(|feature| !Policy::FEATURES.contains(&feature.as_str())) {
+            return Err(self.error("server_features", format!("{unknown:?} is none of {}", Policy::FEATURES.join(", "))));
+        }
         let policy = Policy::from_features(features.iter().map(String::as_str));
         for server in &mut servers {
             server.ca_file = self.path("ca_file")?.or(server.ca_file.take());

@@ -439,20 +439,25 @@ impl<D: Decode> Engine<D> {
 
     /// Decides the fate of one received resource. The error goes into the NACK.
     pub(super) fn absorb(&mut self, kind: Kind, received: Received<'_>, now: Time, out: &mut Vec<Effect<D::Value>>) -> Absorbed {
-        let Received { name, version, ttl, body } = received;
-        let name = &*canonical(name);
+        let name = &*canonical(received.name);
         let state = &mut self.types[kind.index()];
         if !state.wants(name) {
             return Absorbed::Ignored;
         }
+        let responses = self.responses;
+        let twice = std::mem::replace(&mut state.entry(name).seen, responses) == responses;
+        let absorbed = self.absorb_wanted(kind, Received { name, ..received }, now, out);
+        // The last one counts, and the server is told all the same.
+        if twice { Absorbed::Rejected(format!("{name}: listed twice in one response")) } else { absorbed }
+    }
+
+    fn absorb_wanted(&mut self, kind: Kind, received: Received<'_>, now: Time, out: &mut Vec<Effect<D::Value>>) -> Absorbed {
+        let Received { name, version, ttl, body } = received;
+        let state = &mut self.types[kind.index()];
         let hash = xxh3_128(body);
         state.requery.remove(name);
         let entry = state.entry(name);
         entry.deadline = None;
-        if entry.seen == self.responses {
-            return Absorbed::Rejected(format!("{name}: listed twice in one response"));
-        }
-        entry.seen = self.responses;
         if let Some(Trouble::Rejected { hash: old, error }) = &entry.trouble
             && *old == hash
         {

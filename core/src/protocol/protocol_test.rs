@@ -168,14 +168,19 @@ mod stream {
     }
 
     #[test]
-    fn one_name_twice_is_an_error_and_the_first_counts() {
+    fn one_name_twice_is_an_error_and_the_last_counts() {
         each(Sotw, |t| {
             let kind = t.kind();
             t.watch(kind, &["a"]);
             t.open();
             t.out.clear();
             t.sotw(kind, "1", "n", &["a=1", "a=2"]);
-            t.expect(&["update a 1", r#"> xDS ["a"] v"" n"n" NACK[a: listed twice in one response]"#, "answered xDS"]);
+            t.expect(&[
+                "update a 1",
+                "update a 2",
+                r#"> xDS ["a"] v"" n"n" NACK[a: listed twice in one response]"#,
+                "answered xDS",
+            ]);
         });
     }
 }
@@ -227,6 +232,20 @@ mod subscriptions {
             t.out.clear();
             t.watch(kind, &["b"]);
             t.expect(&[r#"> xDS ["b"] v"1" n"n1""#]);
+        });
+    }
+
+    #[test]
+    fn c_011_a_name_let_go_before_anything_was_said_leaves_no_trace() {
+        each(Sotw, |t| {
+            let kind = t.kind();
+            t.open();
+            let name = t.resource(kind, "a=", "").name;
+            t.engine.subscribe(kind, &name.as_str().into());
+            t.cancel(kind, "a");
+            t.expect(&["forget a"]);
+            t.watch(kind, &["a"]);
+            t.expect(&[r#"> xDS node ["a"] v"" n"""#]);
         });
     }
 
@@ -1160,6 +1179,7 @@ mod delta {
             t.expect(&[
                 "update a 1",
                 "update b 1",
+                "update b 2",
                 "update c 1",
                 &format!(
                     "> xDS ack n2 NACK[b: listed twice in one response; {type_error}; resource #5: its name is empty; c: both listed and removed in one response]"
@@ -1167,7 +1187,7 @@ mod delta {
                 "answered xDS",
             ]);
             t.reconnect();
-            t.expect(&[r#"> xDS node +["a", "b", "c", "d", "e"] held ["a:2", "b:2", "c:2", "d:1", "e:1"]"#]);
+            t.expect(&[r#"> xDS node +["a", "b", "c", "d", "e"] held ["a:2", "b:3", "c:2", "d:1", "e:1"]"#]);
         });
     }
 

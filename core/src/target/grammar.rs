@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The target grammar: `[xds:///]host[:port][/subset]`, `cluster:<name>`, or `xds://authority/target` as in gRPC.
 
-use std::fmt;
+use std::{fmt, net::Ipv6Addr};
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
@@ -130,8 +130,11 @@ impl fmt::Display for Target {
             Subject::Cluster(name) => write!(f, "cluster:{name}"),
             Subject::Listener { authority, target } => write!(f, "xds://{authority}/{target}"),
             Subject::Service { host, port, subset } => {
-                if host.contains(':') {
+                if host.parse::<Ipv6Addr>().is_ok() {
                     write!(f, "[{host}]")?;
+                } else if host == "cluster" && port.is_some() {
+                    // `cluster:80` would be the cluster named 80.
+                    f.write_str("%63luster")?;
                 } else {
                     write!(f, "{}", utf8_percent_encode(host, RESERVED))?;
                 }
@@ -155,6 +158,7 @@ fn split_port(place: &str) -> std::result::Result<(&str, Option<u16>), &'static 
     };
     if let Some(bracketed) = place.strip_prefix('[') {
         let (host, after) = bracketed.split_once(']').ok_or("the bracket of an IPv6 address is not closed")?;
+        host.parse::<Ipv6Addr>().map_err(|_| "what stands in brackets is no IPv6 address")?;
         return match after.strip_prefix(':') {
             Some(digits) => Ok((host, parse(digits)?)),
             None if after.is_empty() => Ok((host, None)),
@@ -188,6 +192,9 @@ mod tests {
         assert_eq!(canonical("go-sc-a"), "go-sc-a");
         assert_eq!(canonical("[::1]:80"), "[::1]:80");
         assert_eq!(canonical("a%2Fb/v%201"), "a%2Fb/v%201");
+        assert_eq!(canonical("a%3Ab"), "a%3Ab");
+        assert_eq!(canonical("Cluster:80"), "%63luster:80");
+        assert_eq!(canonical("%3A%3A1:80"), "[::1]:80");
         assert_eq!(canonical("cluster:outbound|80||Host"), "cluster:outbound|80||Host");
         assert_eq!(canonical("xds://auth/a/b?c"), "xds://auth/a/b?c");
     }
@@ -202,6 +209,7 @@ mod tests {
             ("a:99999", "port"),
             ("::1", "brackets"),
             ("[::1", "not closed"),
+            ("[a:b]", "no IPv6 address"),
             ("a/b/c", "one subset"),
             ("a/", "one subset"),
             ("a?k=v", "not supported"),
