@@ -338,6 +338,13 @@ impl<D: Decode> Engine<D> {
                 self.remove(kind, &name, Gone::Removed, "its time to live is over", out);
             } else if entry.deadline == Some(deadline) && entry.is_unresolved() {
                 entry.deadline = None;
+                let state = &mut self.types[kind.index()];
+                if let Some(left) = state.requery.get_mut(&*name) {
+                    // Pushes may have crossed every question so far: one more, should it be there all the same.
+                    *left = (*left).max(1);
+                    state.changed = true;
+                }
+                let entry = state.entry(&name);
                 if self.settings.policy.resource_timer_is_transient_error {
                     entry.trouble = Some(Trouble::TimedOut);
                     out.push(Effect::Trouble { kind, name, error: "no answer in time".into() });

@@ -267,6 +267,27 @@ mod subscriptions {
     }
 
     #[test]
+    fn c_012_when_every_question_was_crossed_by_a_push_the_name_is_asked_for_once_more_at_the_end_of_the_wait() {
+        let mut t = Trace::new(Sotw);
+        t.watch(EDS, &["a", "b"]);
+        t.open();
+        t.sotw(EDS, "1", "n1", &["a=x", "b=x"]);
+        t.cancel(EDS, "a");
+        t.watch(EDS, &["a"]);
+        for push in 2..20 {
+            t.out.clear();
+            t.sotw(EDS, "2", "n2", &[&format!("b={push}")]);
+            let lists = t.out.iter().filter(|effect| matches!(effect, Effect::Send(_))).count();
+            // The first question went with the watch, seven more go with answers.
+            assert_eq!(lists, if push < 9 { 2 } else { 1 }, "push {push}");
+        }
+        t.out.clear();
+        t.advance(15);
+        t.watch(EDS, &[]);
+        t.expect(&["remove a Unanswered", r#"> EDS ["b"] v"2" n"n2""#, r#"> EDS ["a", "b"] v"2" n"n2""#]);
+    }
+
+    #[test]
     fn c_013_a_resource_that_is_no_longer_wanted_is_ignored_and_acknowledged() {
         each(Sotw, |t| {
             let kind = t.kind();

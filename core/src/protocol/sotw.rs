@@ -110,7 +110,7 @@ impl<D: Decode> Engine<D> {
         state.status.nacks += 1;
         state.status.error.clone_from(&text);
         state.doubt |= std::mem::take(&mut state.changed);
-        let restate = state.doubt || !state.requery.is_empty();
+        let restate = state.doubt || state.requery.values().any(|left| *left > 0);
         self.send_sotw(kind, Some(Status { code: INVALID_ARGUMENT, message: text }), now, out);
         if restate {
             // Servers drop the names of a NACK (istiod) and of any request that crossed a push: say them once more. Several pushes
@@ -127,13 +127,12 @@ impl<D: Decode> Engine<D> {
     }
 
     fn send_sotw(&mut self, kind: Kind, error_detail: Option<Status>, now: Time, out: &mut Vec<Effect<D::Value>>) {
-        let without = error_detail.is_none() && !self.types[kind.index()].requery.is_empty();
+        let without = error_detail.is_none() && self.types[kind.index()].requery.values().any(|left| *left > 0);
         if without {
             self.push_sotw(kind, None, true, now, out);
-            self.types[kind.index()].requery.retain(|_, left| {
-                *left -= 1;
-                *left > 0
-            });
+            for left in self.types[kind.index()].requery.values_mut() {
+                *left = left.saturating_sub(1);
+            }
         }
         self.push_sotw(kind, error_detail, false, now, out);
         self.arm_timers(kind, now);
@@ -146,7 +145,7 @@ impl<D: Decode> Engine<D> {
         state.opened = true;
         let mut resource_names = Vec::new();
         for (name, entry) in state.entries.iter_mut().filter(|(_, entry)| entry.subscribed) {
-            if without && state.requery.contains_key(&*name.0) {
+            if without && state.requery.get(&*name.0).is_some_and(|left| *left > 0) {
                 continue;
             }
             entry.told = true;

@@ -171,7 +171,8 @@ pub(super) enum Pending {
     Drop,
 }
 
-/// Each time fails only if another push crosses it; a server that answers with nothing must not be asked for ever.
+/// Each time fails only if another push crosses it; a server that answers with nothing must not be asked for ever. When as many have
+/// failed, the name is asked for once more when waiting for it ends.
 pub(super) const REQUERIES: u8 = 8;
 
 #[derive(Debug, Default)]
