@@ -54,6 +54,9 @@ struct Shared {
     opened: Instant,
 }
 
+/// How much longer a name is waited for that a full answer lacks.
+const UNLISTED: Duration = Duration::from_secs(1);
+
 /// The authority of old-style names in gRFC A78.
 const OLD_STYLE: &str = "#old";
 
@@ -263,6 +266,8 @@ fn settings(config: &Config, server: &Server) -> Settings {
         wildcard: config.wildcard,
         policy: server.policy,
         full_state_on_reconnect: config.full_state_on_reconnect,
+        // istiod's gRPC generator answers with the whole watched set.
+        unlisted_timeout: (config.profile == Profile::Grpc && config.node_id.split('~').count() == 4).then_some(UNLISTED),
         yields: matches!(server.place, Place::Unix(_)),
     }
 }

@@ -39,6 +39,7 @@ fn responses(variant: Variant, data: &[u8]) {
         wildcard: None,
         policy: Policy::default(),
         full_state_on_reconnect: None,
+        unlisted_timeout: None,
         yields: false,
     };
     let mut engine = Engine::new(settings, decoder());

@@ -44,6 +44,7 @@ fn settings() -> Settings {
         wildcard: None,
         policy: Policy::default(),
         full_state_on_reconnect: None,
+        unlisted_timeout: None,
         yields: false,
     }
 }

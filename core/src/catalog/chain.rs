@@ -39,7 +39,7 @@ impl Catalog {
                     || Settled::without_list(State::Unknown, "".into(), format!("the bootstrap has no authority {authority:?}"));
                 return match self.rules.listeners.of(Some(&authority), &target) {
                     None => Answer::Complete(unknown()),
-                    Some(name) => match self.follow_listener(&name, &[], needs) {
+                    Some(name) => match self.follow_listener(&name, &name, &[], needs) {
                         Found::Yes(answer) => answer,
                         Found::No => Answer::Complete(Settled::without_list(State::Unknown, name, String::new())),
                         Found::NotYet => Answer::Waiting,
@@ -176,13 +176,22 @@ impl Catalog {
             let unknown = || Settled::without_list(State::Unknown, "".into(), String::new());
             return if waiting { Answer::Waiting } else { Answer::Complete(unknown()) };
         };
-        let own = ClusterName { host: &host, port, subset: "" };
+        // Istio names the routes of a listener by the service's full name, which a short one was resolved to.
+        let routes = self.listeners.get(&listener).and_then(Option::as_ref);
+        let full = match routes.map(|listener| &**listener) {
+            Some(ListenerRoutes::Rds(name)) => ClusterName::parse(name),
+            _ => None,
+        };
+        let own = full.unwrap_or(ClusterName { host: &host, port, subset: "" });
         match subset {
             Some(subset) => self.follow_named_subset(ClusterName { subset, ..own }, needs),
-            None => match self.follow_listener(&listener, &[Share { cluster: own.to_string().into(), weight: 1 }], needs) {
-                Found::Yes(answer) => answer,
-                Found::No | Found::NotYet => Answer::Waiting,
-            },
+            None => {
+                let resolved: Arc<str> = format!("{}:{}", own.host, own.port).into();
+                match self.follow_listener(&listener, &resolved, &[Share { cluster: own.to_string().into(), weight: 1 }], needs) {
+                    Found::Yes(answer) => answer,
+                    Found::No | Found::NotYet => Answer::Waiting,
+                }
+            }
         }
     }
 
@@ -198,10 +207,10 @@ impl Catalog {
     }
 
     /// What a listener leads to; `own` are the clusters of a route table that leaves everything open.
-    fn follow_listener(&self, name: &Arc<str>, own: &[Share], needs: &mut Vec<Need>) -> Found<Answer> {
+    fn follow_listener(&self, name: &Arc<str>, resolved: &Arc<str>, own: &[Share], needs: &mut Vec<Need>) -> Found<Answer> {
         needs.push((Kind::Listener, Arc::clone(name)));
         let nowhere = |detail: String| {
-            Found::Yes(Answer::Complete(Settled::without_list(State::Invalid(Invalid::NoList), Arc::clone(name), detail)))
+            Found::Yes(Answer::Complete(Settled::without_list(State::Invalid(Invalid::NoList), Arc::clone(resolved), detail)))
         };
         let table = match self.listeners.get(name) {
             None => return Found::NotYet,
@@ -220,11 +229,11 @@ impl Catalog {
             },
         };
         match (table.default_shares().filter(|_| table.has_host), own) {
-            (Some(shares), _) => Found::Yes(self.follow_shares(shares, Arc::clone(name), String::new(), needs)),
+            (Some(shares), _) => Found::Yes(self.follow_shares(shares, Arc::clone(resolved), String::new(), needs)),
             (None, []) => nowhere(format!("no route of listener {name} takes every request")),
             (None, own) => {
                 let warning = "no route takes every request; the whole service is listed".to_owned();
-                Found::Yes(self.follow_shares(own, Arc::clone(name), warning, needs))
+                Found::Yes(self.follow_shares(own, Arc::clone(resolved), warning, needs))
             }
         }
     }

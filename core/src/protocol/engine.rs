@@ -69,6 +69,9 @@ pub struct Settings {
     /// In delta, the first answer to a wildcard on a new stream is complete: what it lacks is gone. `None`: it is when it repeats
     /// unchanged what we said to hold, as servers do that ignore what we said.
     pub full_state_on_reconnect: Option<bool>,
+    /// State of the world: the server answers with everything that was asked for, so that a name which such an answer lacks is waited
+    /// for only so much longer (the answer may have crossed the question). `None`: as long as any other.
+    pub unlisted_timeout: Option<Duration>,
     /// The server serves one stream at a time and closes the older one: when that happens to us twice in a row, keep away.
     pub yields: bool,
 }
@@ -521,6 +524,18 @@ impl<D: Decode> Engine<D> {
         let name = catch_unwind(AssertUnwindSafe(|| decoder.name(kind, body)))
             .unwrap_or_else(|_| Err("its name cannot be read".into()))?;
         if name.is_empty() { Err("its name is empty".into()) } else { Ok(name) }
+    }
+
+    /// What a full answer does not list is not waited for much longer, if the server is known to list everything.
+    pub(super) fn hurry_unlisted(&mut self, kind: Kind, now: Time) {
+        let Some(patience) = self.settings.unlisted_timeout else { return };
+        let soon = now + patience;
+        for (name, entry) in &mut self.types[kind.index()].entries {
+            if entry.told && entry.is_unresolved() && entry.deadline.is_some_and(|deadline| deadline > soon) {
+                entry.deadline = Some(soon);
+                self.deadlines.insert((soon, kind, Arc::clone(&name.0)));
+            }
+        }
     }
 
     /// The server does not have `name` (any more), or refuses it. What is held goes or stays as the policy says.

@@ -554,6 +554,30 @@ mod timers {
     }
 
     #[test]
+    fn c_022_from_a_server_that_lists_everything_a_missing_name_is_not_waited_for_long() {
+        let settings = Settings { unlisted_timeout: Some(Duration::from_secs(1)), ..settings(Sotw) };
+        each_of(&[CDS, LDS], &settings, |t| {
+            let kind = t.kind();
+            t.watch(kind, &["a", "b"]);
+            t.open();
+            t.out.clear();
+            t.advance(5);
+            t.sotw(kind, "1", "n", &["a=1"]);
+            t.expect(&["update a 1", r#"> xDS ["a", "b"] v"1" n"n""#, "answered xDS"]);
+            assert_eq!(t.engine.next_deadline(), Some(Duration::from_secs(6)));
+            t.advance(1);
+            t.expect(&["remove b Unanswered"]);
+        });
+        each_of(&[EDS, RDS], &settings, |t| {
+            let kind = t.kind();
+            t.watch(kind, &["a", "b"]);
+            t.open();
+            t.sotw(kind, "1", "n", &["a=1"]);
+            assert_eq!(t.engine.next_deadline(), Some(Duration::from_secs(15)), "there absence means nothing");
+        });
+    }
+
+    #[test]
     fn c_023_the_timer_starts_when_the_request_is_written() {
         each(Sotw, |t| {
             let kind = t.kind();

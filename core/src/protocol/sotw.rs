@@ -49,6 +49,7 @@ impl<D: Decode> Engine<D> {
         self.on_resource_errors(kind, response.resource_errors, out);
         if whole {
             self.remove_unseen(kind, out);
+            self.hurry_unlisted(kind, now);
         }
         self.answer_sotw(kind, response.version_info, errors, now, out);
         out.push(Effect::Answered(kind));

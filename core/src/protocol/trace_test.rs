@@ -56,6 +56,7 @@ pub(super) fn settings(variant: Variant) -> Settings {
         wildcard: None,
         policy: Policy::default(),
         full_state_on_reconnect: None,
+        unlisted_timeout: None,
         yields: false,
     }
 }
