@@ -4,7 +4,7 @@ MVN = mvn -B -q -ntp
 # Maven, Go and the tests look for libraries here.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
-.PHONY: help check-tools build native java go demo test test-full format header bench clean
+.PHONY: help check-tools build native java go demo test test-istio test-full format header bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ demo: build ## run the Spring Cloud and Go demo; KEEP=1 leaves it up
 
 test: check-tools ## run all tests and the format and lint checks
 	@python3 tests/run.py
+
+test-istio: check-tools ## run the tests against the real istiod, which is built from source the first time (minutes)
+	@python3 tests/run.py --istio
 
 test-full: check-tools ## run the heavier lanes too
 	@python3 tests/run.py --full

@@ -28,6 +28,12 @@ class Lane:
         self.name, self.command, self.folder, self.counts, self.full, self.limit = name, command, folder, counts, full, limit
 
 
+def istiod(name, test, limit=900):
+    """A lane against the real istiod, which is built when it is not there."""
+    command = f'PXL_ISTIOD=$(tests/istio/build) exec cargo test --locked --no-fail-fast -p proxyless-tests --features istiod --test {test}'
+    return Lane(name, ["bash", "-c", command], counts=cargo, limit=limit)
+
+
 def cargo(text):
     """Counts of `cargo test`; a skipped test says so on a line of its own."""
     found = re.findall(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", text, re.M)
@@ -79,6 +85,14 @@ LANES = [
 ]
 
 
+ISTIO_LANES = [
+    Lane("format: Go", ["sh", "-c", 'test -z "$(gofmt -l .)" || { gofmt -d .; exit 1; }'], "tests/istio"),
+    Lane("build: istiod", ["tests/istio/build"], limit=1200),
+    istiod("clients of both profiles on istiod", "istiod"),
+    istiod("the embedded control plane beside istiod", "embedded"),
+]
+
+
 def run(lane, environment):
     """Output and exit code; a lane that takes too long is ended with everything it started."""
     process = subprocess.Popen(
@@ -107,16 +121,17 @@ def left_behind(run_id):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="the heavier lanes too")
+    parser.add_argument("--istio", action="store_true", help="the lanes against the real istiod, and only those")
     parser.add_argument("--only", metavar="TEXT", help="only lanes with this in their name")
     parser.add_argument("--verbose", action="store_true", help="show the output of lanes that pass")
     arguments = parser.parse_args()
-    lanes = [lane for lane in LANES if (arguments.full or not lane.full) and (arguments.only or "") in lane.name]
+    lanes = [lane for lane in (ISTIO_LANES if arguments.istio else LANES) if (arguments.full or not lane.full) and (arguments.only or "") in lane.name]
     run_id = uuid.uuid4().hex
     environment = dict(os.environ, **{MARKER: run_id, "RUST_BACKTRACE": "0", "CARGO_TERM_COLOR": "never",
                                         "CARGO_TARGET_DIR": str(ROOT / "target")})
     totals = [0, 0, 0]
     names = set()
-    if len(lanes) > 1 and not arguments.only:
+    if not arguments.istio and not arguments.only:
         lanes.append(Lane("conformance: every scenario has a test that passed",
                           [sys.executable, "tests/conformance.py", "--check", str(PASSED)], counts=plain))
     for number, lane in enumerate(lanes, 1):
@@ -139,7 +154,7 @@ def main():
         print(f"      {verdict}: {counts[0]} passed, {counts[1]} failed, {counts[2]} skipped in {time.monotonic() - started:.0f} s", flush=True)
         if counts[1] or arguments.verbose:
             print(output, flush=True)
-        for line in re.findall(r"^SKIPPED: .*$", output, re.M):
+        for line in re.findall(r"^(?:SKIPPED|MEASURED): .*$", output, re.M):
             print("      " + line, flush=True)
     print(f"{totals[0]} passed, {totals[1]} failed, {totals[2]} skipped")
     return 1 if totals[1] else 0

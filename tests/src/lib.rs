@@ -6,12 +6,14 @@
 
 mod authority;
 mod http;
+mod istiod;
 mod mesh;
 mod process;
 mod relay;
 
 pub use authority::Authority;
 pub use http::{Service, get};
+pub use istiod::Istiod;
 pub use mesh::{ControlPlane, Endpoint, MeshFile};
 pub use process::{Process, eventually, jvm, repository, target, tool};
 pub use relay::Relay;

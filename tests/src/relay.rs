@@ -42,6 +42,7 @@ enum End {
 pub struct Relay {
     address: SocketAddr,
     mood: watch::Sender<Mood>,
+    to: watch::Sender<SocketAddr>,
     /// How the connections of now end.
     ends: watch::Sender<End>,
     /// Bytes towards the client after which the connection is cut, in the middle of whatever it is; 0: none.
@@ -54,6 +55,7 @@ impl Relay {
     pub async fn start(to: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let (to, tos) = watch::channel(to);
         let (mood, moods) = watch::channel(Mood::Pass);
         let (ends, end) = watch::channel(End::Cut);
         let budget = Arc::new(AtomicU64::new(0));
@@ -62,15 +64,20 @@ impl Relay {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((near, _)) = listener.accept().await {
                 while connections.try_join_next().is_some() {}
-                connections.spawn(connection(near, to, moods.clone(), end.clone(), Arc::clone(&left)));
+                connections.spawn(connection(near, *tos.borrow(), moods.clone(), end.clone(), Arc::clone(&left)));
             }
         });
-        Self { address, mood, ends, budget, task }
+        Self { address, mood, to, ends, budget, task }
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Leads new connections elsewhere.
+    pub fn lead_to(&self, to: SocketAddr) {
+        self.to.send_replace(to);
     }
 
     /// Passes no more bytes, in either direction, and closes nothing.

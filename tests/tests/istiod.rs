@@ -1,0 +1,549 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Against the real istiod. `make test-istio` builds it and runs these.
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use proxyless_core::{
+    Client,
+    config::{Config, Sources},
+    store::Entry,
+};
+use proxyless_tests::{Istiod, Relay};
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn open(settings: Value) -> Arc<Client> {
+    let document = settings.to_string();
+    Arc::new(Client::open(Config::load(&Sources { document, ..Default::default() }).unwrap()).unwrap())
+}
+
+/// What is known about a target, in words: `ready 127.0.0.1:80 127.0.0.2:80*3 p1:127.0.0.3:80`.
+fn shown(entry: &Entry) -> String {
+    let endpoint = |e: &proxyless_core::model::Endpoint| {
+        let address = e.socket_addr().map_or_else(|| "name".to_owned(), |address| address.to_string());
+        let weight = if e.weight == 1 { String::new() } else { format!("*{}", e.weight) };
+        let priority = if e.priority == 0 { String::new() } else { format!("p{}:", e.priority) };
+        format!("{priority}{address}{weight}")
+    };
+    let mut list: Vec<String> = entry.list.endpoints().iter().map(endpoint).collect();
+    list.sort();
+    format!("{} {}", entry.state, list.join(" ")).trim_end().to_owned()
+}
+
+/// Waits until a target shows as this.
+fn until(client: &Client, target: &str, expected: &str) {
+    client.watch(target).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let snapshot = client.snapshot();
+        let now = snapshot.get(target).map(|entry| shown(entry)).unwrap_or_default();
+        if now == expected {
+            return;
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        assert!(!left.is_zero(), "{} {target}: {now:?} instead of {expected:?}", client.config().profile.name());
+        let _ = client.wait(snapshot.epoch(), Some(left));
+    }
+}
+
+/// An istiod with a client of each profile in namespace `demo`.
+struct Mesh {
+    istiod: Istiod,
+    clients: [Arc<Client>; 2],
+}
+
+impl Mesh {
+    fn start() -> Self {
+        Self::with(Istiod::start(), json!({}))
+    }
+
+    fn with(istiod: Istiod, extra: Value) -> Self {
+        istiod.apply("{apiVersion: v1, kind: Namespace, metadata: {name: demo}}\n---\n{apiVersion: v1, kind: Namespace, metadata: {name: other}}");
+        let client = |profile: &str| {
+            let mut settings =
+                json!({"server": istiod.plaintext(), "namespace": "demo", "pod_ip": "127.0.0.9", "profile": profile});
+            settings.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            open(settings)
+        };
+        let clients = [client("istio"), client("grpc")];
+        Self { istiod, clients }
+    }
+
+    /// Both profiles show this.
+    fn both(&self, target: &str, expected: &str) {
+        for client in &self.clients {
+            until(client, target, expected);
+        }
+    }
+
+    fn apply(&self, yaml: &str) {
+        self.istiod.apply(yaml);
+    }
+}
+
+/// A pod that is ready, with its labels, and the slice that lists it.
+fn pod(service: &str, name: &str, ip: &str, version: &str, ready: bool) -> String {
+    let phase = if ready { "True" } else { "False" };
+    format!(
+        "apiVersion: v1
+kind: Pod
+metadata: {{name: {name}, namespace: demo, labels: {{app: {service}, version: {version}}}}}
+spec: {{serviceAccountName: {service}, containers: [{{name: c, image: i}}]}}
+status: {{phase: Running, podIP: {ip}, podIPs: [{{ip: {ip}}}], conditions: [{{type: Ready, status: '{phase}'}}]}}
+"
+    )
+}
+
+fn slice(service: &str, ports: &[(&str, u16)], endpoints: &[(&str, &str, bool)]) -> String {
+    let ports: Vec<String> = ports.iter().map(|(name, port)| format!("{{name: {name}, port: {port}, protocol: TCP}}")).collect();
+    let endpoints: Vec<String> = endpoints
+        .iter()
+        .map(|(pod, ip, ready)| {
+            // istiod waits for a pod that is referred to.
+            let pod = if *pod == "-" { String::new() } else { format!(", targetRef: {{kind: Pod, name: {pod}, namespace: demo}}") };
+            format!("{{addresses: [{ip}], conditions: {{ready: {ready}}}{pod}}}")
+        })
+        .collect();
+    format!(
+        "apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: {service}-1, namespace: demo, labels: {{kubernetes.io/service-name: {service}}}}}
+addressType: IPv4
+ports: [{}]
+endpoints: [{}]
+",
+        ports.join(", "),
+        endpoints.join(", ")
+    )
+}
+
+fn service(namespace: &str, name: &str, extra: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {{selector: {{app: {name}}}, ports: [{{name: http, port: 8080, targetPort: 8080}}]{extra}}}\n"
+    )
+}
+
+/// `echo:8080` with two pods, v1 and v2.
+fn echo() -> String {
+    [
+        service("demo", "echo", ", clusterIP: 10.0.0.10"),
+        pod("echo", "echo-1", "127.0.0.31", "v1", true),
+        pod("echo", "echo-2", "127.0.0.32", "v2", true),
+        slice("echo", &[("http", 8080)], &[("echo-1", "127.0.0.31", true), ("echo-2", "127.0.0.32", true)]),
+    ]
+    .join("---\n")
+}
+
+fn entry(name: &str, host: &str, rest: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}, namespace: demo}}\nspec:\n  hosts: [{host}]\n  \
+         location: MESH_INTERNAL\n  ports: [{{number: 80, name: http, protocol: HTTP}}]\n{rest}"
+    )
+}
+
+fn rule(rest: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: echo, namespace: demo}}\nspec: {{host: echo.demo.svc.cluster.local, {rest}}}\n"
+    )
+}
+
+const SUBSETS: &str = "subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]";
+
+#[test]
+fn services_follow_their_pods_readiness_and_deletion() {
+    let mesh = Mesh::start();
+    mesh.apply(&echo());
+    mesh.both("echo:8080", "ready 127.0.0.31:8080 127.0.0.32:8080");
+    mesh.both("echo.demo:8080", "ready 127.0.0.31:8080 127.0.0.32:8080");
+    mesh.both("echo.demo.svc.cluster.local:8080", "ready 127.0.0.31:8080 127.0.0.32:8080");
+    mesh.apply(&slice("echo", &[("http", 8080)], &[("echo-1", "127.0.0.31", true), ("echo-2", "127.0.0.32", false)]));
+    mesh.both("echo:8080", "ready 127.0.0.31:8080");
+    mesh.apply(&slice("echo", &[("http", 8080)], &[]));
+    mesh.both("echo:8080", "ready");
+    mesh.apply(&slice("echo", &[("http", 8080)], &[("echo-2", "127.0.0.32", true)]));
+    mesh.both("echo:8080", "ready 127.0.0.32:8080");
+    mesh.istiod.delete(&service("demo", "echo", ""));
+    mesh.both("echo:8080", "removed");
+    mesh.both("nobody:8080", "unknown");
+}
+
+#[test]
+fn a_service_with_several_ports_has_a_list_for_each() {
+    let mesh = Mesh::start();
+    let several = service("demo", "multi", ", clusterIP: 10.0.0.11").replace(
+        "ports: [{name: http, port: 8080, targetPort: 8080}]",
+        "ports: [{name: http, port: 80, targetPort: 8080}, {name: http-admin, port: 81, targetPort: 9090}]",
+    );
+    mesh.apply(&several);
+    mesh.apply(&slice("multi", &[("http", 8080), ("http-admin", 9090)], &[("-", "127.0.0.41", true)]));
+    mesh.both("multi:80", "ready 127.0.0.41:8080");
+    mesh.both("multi:81", "ready 127.0.0.41:9090");
+    mesh.both("multi", "ready 127.0.0.41:8080");
+    until(&mesh.clients[0], "multi:82", "invalid (no_such_port)");
+    until(&mesh.clients[1], "multi:82", "unknown");
+}
+
+#[test]
+fn one_name_in_two_namespaces_means_the_own_one() {
+    let mesh = Mesh::start();
+    mesh.apply(&service("demo", "twin", ", clusterIP: 10.0.0.12"));
+    mesh.apply(&slice("twin", &[("http", 8080)], &[("-", "127.0.0.51", true)]));
+    mesh.apply(&service("other", "twin", ", clusterIP: 10.0.0.13"));
+    mesh.apply(&slice("twin", &[("http", 8080)], &[("-", "127.0.0.52", true)]).replace("namespace: demo", "namespace: other"));
+    mesh.both("twin:8080", "ready 127.0.0.51:8080");
+    mesh.both("twin.other.svc.cluster.local:8080", "ready 127.0.0.52:8080");
+    until(&mesh.clients[0], "twin.other:8080", "ready 127.0.0.52:8080");
+}
+
+#[test]
+fn service_entries_and_workload_entries_are_services() {
+    let mesh = Mesh::start();
+    let endpoints = "  resolution: STATIC\n  endpoints:\n  - {address: 127.0.0.61, ports: {http: 9001}, labels: {version: v1}, weight: 3}\n  - {address: 127.0.0.62, ports: {http: 9002}}\n";
+    mesh.apply(&entry("static", "static.example", endpoints));
+    mesh.both("static.example:80", "ready 127.0.0.61:9001*3 127.0.0.62:9002");
+    mesh.apply(&entry("selected", "selected.example", "  resolution: STATIC\n  workloadSelector: {labels: {app: vm}}\n"));
+    mesh.apply("apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: vm-1, namespace: demo}\nspec: {address: 127.0.0.63, labels: {app: vm}, ports: {http: 9003}}\n");
+    mesh.both("selected.example:80", "ready 127.0.0.63:9003");
+    // A name to resolve is a name in the list; asked as gRPC clients do, istiod has no endpoints for it.
+    mesh.apply(&entry("dns", "dns.example", "  resolution: DNS\n  endpoints:\n  - {address: backend.internal.example}\n"));
+    until(&mesh.clients[0], "dns.example:80", "ready name");
+    until(&mesh.clients[1], "dns.example:80", "ready");
+}
+
+#[test]
+fn a_service_without_a_list_by_nature_says_so() {
+    let mesh = Mesh::start();
+    mesh.apply(&entry("none", "none.example", "  resolution: NONE\n"));
+    until(&mesh.clients[0], "none.example:80", "invalid (no_list)");
+    mesh.apply(
+        &service("demo", "external", ", type: ExternalName, externalName: backend.example")
+            .replace("selector: {app: external}, ", ""),
+    );
+    mesh.apply(&service("demo", "headless", ", clusterIP: None"));
+    mesh.apply(&slice("headless", &[("http", 8080)], &[("-", "127.0.0.71", true)]));
+    until(&mesh.clients[1], "headless:8080", "ready 127.0.0.71:8080");
+}
+
+#[test]
+fn what_is_not_exported_to_us_is_unknown() {
+    let mesh = Mesh::start();
+    let private = entry(
+        "private",
+        "private.example",
+        "  exportTo: ['.']\n  resolution: STATIC\n  endpoints: [{address: 127.0.0.64, ports: {http: 9004}}]\n",
+    );
+    mesh.apply(&private.replace("namespace: demo", "namespace: other"));
+    mesh.apply(&entry(
+        "public",
+        "public.example",
+        "  resolution: STATIC\n  endpoints: [{address: 127.0.0.65, ports: {http: 9005}}]\n",
+    ));
+    mesh.both("public.example:80", "ready 127.0.0.65:9005");
+    mesh.both("private.example:80", "unknown");
+}
+
+#[test]
+fn a_sidecar_resource_narrows_what_is_seen() {
+    let mesh = Mesh::start();
+    mesh.apply(&echo());
+    mesh.apply(&entry("far", "far.example", "  resolution: STATIC\n  endpoints: [{address: 127.0.0.66, ports: {http: 9006}}]\n"));
+    mesh.both("far.example:80", "ready 127.0.0.66:9006");
+    mesh.apply("apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: default, namespace: demo}\nspec: {egress: [{hosts: ['demo/echo.demo.svc.cluster.local']}]}\n");
+    mesh.both("far.example:80", "removed");
+    mesh.both("echo:8080", "ready 127.0.0.31:8080 127.0.0.32:8080");
+}
+
+#[test]
+fn subsets_come_change_and_go_with_their_rule() {
+    let mesh = Mesh::start();
+    mesh.apply(&echo());
+    mesh.both("echo:8080/v1", "invalid (undefined_subset)");
+    mesh.apply(&rule(SUBSETS));
+    mesh.both("echo:8080/v1", "ready 127.0.0.31:8080");
+    mesh.both("echo:8080/v2", "ready 127.0.0.32:8080");
+    mesh.apply(&rule("subsets: [{name: v1, labels: {version: v2}}]"));
+    mesh.both("echo:8080/v1", "ready 127.0.0.32:8080");
+    mesh.both("echo:8080/v2", "invalid (undefined_subset)");
+    mesh.istiod.delete(&rule(SUBSETS));
+    mesh.both("echo:8080/v1", "invalid (undefined_subset)");
+    mesh.both("echo:8080", "ready 127.0.0.31:8080 127.0.0.32:8080");
+}
+
+#[test]
+fn weights_of_a_virtual_service_are_weights_of_the_list() {
+    let mesh = Mesh::start();
+    mesh.apply(&echo());
+    mesh.apply(&rule(SUBSETS));
+    let routes = |v1: u32, v2: u32| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: echo, namespace: demo}}\nspec:\n  hosts: [echo.demo.svc.cluster.local]\n  http:\n  \
+             - match: [{{headers: {{x-test: {{exact: 'yes'}}}}}}]\n    route: [{{destination: {{host: echo.demo.svc.cluster.local, subset: v2}}}}]\n    timeout: 3s\n    \
+             retries: {{attempts: 3, perTryTimeout: 1s}}\n    fault: {{delay: {{fixedDelay: 1s, percentage: {{value: 50}}}}}}\n    \
+             mirror: {{host: echo.demo.svc.cluster.local, subset: v1}}\n  \
+             - route:\n    - {{destination: {{host: echo.demo.svc.cluster.local, subset: v1}}, weight: {v1}}}\n    - {{destination: {{host: echo.demo.svc.cluster.local, subset: v2}}, weight: {v2}}}\n"
+        )
+    };
+    mesh.apply(&routes(20, 80));
+    mesh.both("echo:8080", "ready 127.0.0.31:8080 127.0.0.32:8080*4");
+    mesh.apply(&routes(100, 0));
+    mesh.both("echo:8080", "ready 127.0.0.31:8080");
+    mesh.istiod.delete(&routes(100, 0));
+    mesh.both("echo:8080", "ready 127.0.0.31:8080 127.0.0.32:8080");
+}
+
+#[test]
+fn locality_decides_priorities_and_shares() {
+    let mesh = Mesh::with(Istiod::start(), json!({"locality": "region1/zone1/a"}));
+    let endpoints = "  resolution: STATIC\n  endpoints:\n  - {address: 127.0.0.81, ports: {http: 9001}, locality: region1/zone1}\n  - {address: 127.0.0.82, ports: {http: 9002}, locality: region2/zone1}\n";
+    mesh.apply(&entry("near", "near.example", endpoints));
+    mesh.both("near.example:80", "ready 127.0.0.81:9001 127.0.0.82:9002");
+    let policy = |policy: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: near, namespace: demo}}\nspec:\n  host: near.example\n  trafficPolicy: {policy}\n"
+        )
+    };
+    mesh.apply(&policy("{outlierDetection: {consecutive5xxErrors: 3}, connectionPool: {http: {http1MaxPendingRequests: 5}}}"));
+    // The list is that of the best priority that has usable endpoints.
+    mesh.both("near.example:80", "ready 127.0.0.81:9001");
+    mesh.apply(&policy("{loadBalancer: {localityLbSetting: {enabled: true, distribute: [{from: region1/*, to: {'region1/*': 25, 'region2/*': 75}}]}}, outlierDetection: {consecutive5xxErrors: 3}}"));
+    until(&mesh.clients[0], "near.example:80", "ready 127.0.0.81:9001 127.0.0.82:9002*3");
+}
+
+#[test]
+fn a_demand_for_tls_refuses_the_list_and_permission_gives_it() {
+    let mesh = Mesh::start();
+    mesh.apply(&echo());
+    mesh.both("echo:8080", "ready 127.0.0.31:8080 127.0.0.32:8080");
+    mesh.apply(&rule("trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}"));
+    mesh.both("echo:8080", "invalid (tls_required)");
+    mesh.apply(&rule("trafficPolicy: {tls: {mode: DISABLE}}"));
+    mesh.both("echo:8080", "ready 127.0.0.31:8080 127.0.0.32:8080");
+}
+
+#[test]
+fn a_pod_finds_istiod_with_its_token_and_root_and_the_common_failures_are_told_apart() {
+    let istiod = Istiod::start();
+    istiod.apply("{apiVersion: v1, kind: Namespace, metadata: {name: demo}}");
+    istiod.apply(&echo());
+    let settings = |token: std::path::PathBuf| json!({"server": istiod.secure(), "namespace": "demo", "pod_ip": "127.0.0.9", "ca_file": istiod.root_file(), "token_file": token});
+    until(&open(settings(istiod.token_file("demo", "echo"))), "echo:8080", "ready 127.0.0.31:8080 127.0.0.32:8080");
+    let refusal = |settings: Value| {
+        let client = open(settings);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let error = client.describe().unwrap()["last_error"].as_str().unwrap().to_owned();
+            if !error.is_empty() {
+                return error;
+            }
+            assert!(Instant::now() < deadline);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let error = refusal(settings(istiod.token_file("elsewhere", "echo")));
+    assert!(error.contains("PermissionDenied"), "{error}");
+    let bad = istiod.token_file("demo", "bad");
+    std::fs::write(&bad, "no such token").unwrap();
+    let error = refusal(settings(bad));
+    assert!(error.contains("Unauthenticated"), "{error}");
+    let error = refusal(settings("/nowhere/token".into()));
+    assert!(error.contains("token_file /nowhere/token"), "{error}");
+    let mut other_root = settings(istiod.token_file("demo", "echo"));
+    other_root["ca_file"] = Value::Null;
+    let error = refusal(other_root);
+    assert!(error.contains("UnknownIssuer"), "{error}");
+    let mut other_name = settings(istiod.token_file("demo", "echo"));
+    other_name["server_name"] = "istiod.elsewhere.svc".into();
+    let error = refusal(other_name);
+    assert!(error.contains("not valid for name"), "{error}");
+}
+
+#[test]
+fn connections_that_istiod_ends_every_second_change_nothing() {
+    let mesh = Mesh::with(Istiod::start_with(&["-max-age", "1s"], &[]), json!({}));
+    mesh.apply(&echo());
+    mesh.both("echo:8080", "ready 127.0.0.31:8080 127.0.0.32:8080");
+    let epochs: Vec<u64> = mesh.clients.iter().map(|client| client.epoch()).collect();
+    // Each goes on for ten more seconds, in which a client may end what it has begun.
+    let deadline = Instant::now() + 3 * PATIENCE;
+    for client in &mesh.clients {
+        let streams = || client.describe().unwrap()["servers"][0]["streams"].as_u64().unwrap();
+        while streams() < 3 {
+            assert!(Instant::now() < deadline, "{:#}", client.describe().unwrap());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(client.describe().unwrap()["servers"][0]["server_failures"], 0);
+    }
+    assert_eq!(mesh.clients.iter().map(|client| client.epoch()).collect::<Vec<_>>(), epochs, "no list has changed");
+    mesh.apply(&slice("echo", &[("http", 8080)], &[("echo-1", "127.0.0.31", true)]));
+    mesh.both("echo:8080", "ready 127.0.0.31:8080");
+}
+
+#[test]
+fn istiod_may_restart_and_what_went_meanwhile_is_gone() {
+    let mesh = Mesh::start();
+    mesh.apply(&echo());
+    let gone = entry("gone", "gone.example", "  resolution: STATIC\n  endpoints: [{address: 127.0.0.67, ports: {http: 9007}}]\n");
+    mesh.apply(&gone);
+    mesh.both("echo:8080", "ready 127.0.0.31:8080 127.0.0.32:8080");
+    mesh.both("gone.example:80", "ready 127.0.0.67:9007");
+    let places = mesh.istiod.same_places();
+    let Mesh { istiod, clients } = mesh;
+    drop(istiod);
+    for client in &clients {
+        while client.stale_for().is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        until(client, "echo:8080", "ready 127.0.0.31:8080 127.0.0.32:8080");
+    }
+    let places: Vec<&str> = places.iter().map(String::as_str).collect();
+    let istiod = Istiod::start_with(&places, &[]);
+    istiod.apply("{apiVersion: v1, kind: Namespace, metadata: {name: demo}}");
+    istiod.apply(&echo());
+    istiod.apply(&slice("echo", &[("http", 8080)], &[("echo-2", "127.0.0.32", true)]));
+    for client in &clients {
+        until(client, "echo:8080", "ready 127.0.0.32:8080");
+        until(client, "gone.example:80", "removed");
+    }
+}
+
+#[test]
+fn a_forced_disconnect_is_no_event() {
+    let mesh = Mesh::start();
+    mesh.apply(&echo());
+    mesh.both("echo:8080", "ready 127.0.0.31:8080 127.0.0.32:8080");
+    let epochs = || mesh.clients.iter().map(|client| client.epoch()).collect::<Vec<_>>();
+    let before = epochs();
+    // Both have the same node, so that either may be meant.
+    let answer = mesh.istiod.debug("/debug/force_disconnect?proxyID=proxyless.demo");
+    assert!(answer.to_lowercase().contains("ok"), "{answer}");
+    let deadline = Instant::now() + PATIENCE;
+    let streams =
+        || mesh.clients.iter().map(|client| client.describe().unwrap()["servers"][0]["streams"].as_u64().unwrap()).sum::<u64>();
+    while streams() < 3 {
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(epochs(), before);
+}
+
+#[test]
+fn a_storm_of_changes_ends_with_the_last_one() {
+    let mesh = Mesh::start();
+    mesh.apply(&echo());
+    mesh.both("echo:8080", "ready 127.0.0.31:8080 127.0.0.32:8080");
+    for round in 0..500u32 {
+        let ip = format!("127.0.{}.{}", 1 + round / 200, 1 + round % 200);
+        mesh.apply(&slice("echo", &[("http", 8080)], &[("echo-1", &ip, true)]));
+    }
+    mesh.both("echo:8080", "ready 127.0.3.100:8080");
+    let status = mesh.clients[0].describe().unwrap();
+    let nacks: u64 = status["types"].as_array().unwrap().iter().map(|t| t["nacks"].as_u64().unwrap()).sum();
+    assert_eq!(nacks, 0, "{status:#}");
+}
+
+#[test]
+fn two_replicas_behind_one_address_are_one_control_plane() {
+    let (one, two) = (Istiod::start(), Istiod::start());
+    for istiod in [&one, &two] {
+        istiod.apply("{apiVersion: v1, kind: Namespace, metadata: {name: demo}}");
+        istiod.apply(&echo());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let relay = runtime.block_on(Relay::start(one.address()));
+    let client = open(json!({"server": format!("http://{}", relay.address()), "namespace": "demo", "pod_ip": "127.0.0.9"}));
+    until(&client, "echo:8080", "ready 127.0.0.31:8080 127.0.0.32:8080");
+    let epoch = client.epoch();
+    for (round, istiod) in [&two, &one, &two].into_iter().enumerate() {
+        relay.lead_to(istiod.address());
+        relay.cut();
+        let deadline = Instant::now() + PATIENCE;
+        while client.describe().unwrap()["servers"][0]["streams"].as_u64() < Some(round as u64 + 2) || client.stale_for().is_some()
+        {
+            assert!(Instant::now() < deadline);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(client.epoch(), epoch, "they say the same");
+    }
+    two.apply(&slice("echo", &[("http", 8080)], &[("echo-1", "127.0.0.31", true)]));
+    until(&client, "echo:8080", "ready 127.0.0.31:8080");
+}
+
+/// Resident memory of this process in MiB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+/// For the runner of all tests to show: figures for the documentation, not a verdict.
+fn measured(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "MEASURED: {text}");
+}
+
+#[test]
+fn a_thousand_services_of_twenty_endpoints_are_synced_and_a_change_among_them_arrives() {
+    let istiod = Istiod::start();
+    istiod.apply("{apiVersion: v1, kind: Namespace, metadata: {name: demo}}");
+    let endpoints = |n: usize, last: usize| -> Vec<(String, String)> {
+        (1..=20).map(|e| ("-".to_owned(), format!("10.{}.{}.{}", n / 250, n % 250, if e == 20 { last } else { e }))).collect()
+    };
+    let slice_of = |n: usize, last: usize| {
+        let list = endpoints(n, last);
+        let list: Vec<(&str, &str, bool)> = list.iter().map(|(pod, ip)| (pod.as_str(), ip.as_str(), true)).collect();
+        slice(&format!("s{n}"), &[("http", 8080)], &list)
+    };
+    for n in 0..1000 {
+        let service = service("demo", &format!("s{n}"), &format!(", clusterIP: 10.100.{}.{}", n / 250, 1 + n % 250));
+        istiod.apply(&(service + "---\n" + &slice_of(n, 20)));
+    }
+    let before = resident();
+    let started = Instant::now();
+    let client = open(json!({"server": istiod.plaintext(), "namespace": "demo", "pod_ip": "127.0.0.9"}));
+    let targets: Vec<String> = (0..1000).map(|n| format!("s{n}:8080")).collect();
+    for target in &targets {
+        client.watch(target).unwrap();
+    }
+    let complete = |client: &Client| {
+        let snapshot = client.snapshot();
+        targets.iter().all(|target| snapshot.get(target).is_some_and(|entry| entry.list.endpoints().len() == 20))
+    };
+    while !complete(&client) {
+        assert!(started.elapsed() < 2 * PATIENCE, "{} hosts", client.describe().unwrap()["hosts"]);
+        let _ = client.wait(client.epoch(), Some(Duration::from_millis(50)));
+    }
+    measured(&format!(
+        "1,000 services of 20 endpoints from istiod: all lists after {} ms, {} MiB more memory",
+        started.elapsed().as_millis(),
+        resident().saturating_sub(before)
+    ));
+    let mut delays: Vec<f64> = (0..100)
+        .map(|round| {
+            let epoch = client.epoch();
+            let at = istiod.apply(&slice_of(round * 7, 100 + round));
+            loop {
+                let _ = client.wait(epoch, Some(PATIENCE));
+                let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
+                let target = &targets[round * 7];
+                let arrived = client
+                    .snapshot()
+                    .get(target)
+                    .is_some_and(|entry| entry.list.endpoints().iter().any(|e| usize::from(e.ip[3]) == 100 + round));
+                if arrived {
+                    return now.saturating_sub(at) as f64 / 1e6;
+                }
+                assert!(client.epoch() > epoch, "round {round}: nothing arrives");
+            }
+        })
+        .collect();
+    delays.sort_by(f64::total_cmp);
+    measured(&format!(
+        "EndpointSlice change to new list, of which istiod waits 10 ms: p50 {:.1} ms, p99 {:.1} ms",
+        delays[49], delays[98]
+    ));
+}
