@@ -4,6 +4,7 @@
 //! Exit codes: 0 done; 1 not what was asked for (unknown service, not ready in time); 2 wrong usage or configuration; 3 the
 //! control plane has not answered.
 
+mod doctor;
 mod endpoints;
 mod output;
 mod serve;
@@ -35,6 +36,8 @@ enum Command {
     Wait(endpoints::Wait),
     /// Print the connection and every resource of a client that watches targets
     Status(endpoints::Status),
+    /// Check each step of the way to the control plane, and say what to do about the first that fails
+    Doctor(doctor::Doctor),
     /// Print the effective configuration with the origin of each value
     Config {
         #[command(flatten)]
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Watch(watch) => watch.run(),
         Command::Wait(wait) => wait.run(),
         Command::Status(status) => status.run(),
+        Command::Doctor(doctor) => doctor.run(),
         Command::Config { connection, json } => session::print_config(&connection, json),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "proxyless", &mut std::io::stdout());

@@ -162,11 +162,40 @@ fn tls(server: &Server) -> Result<ClientTlsConfig, String> {
     Ok(tls)
 }
 
+/// What a JWT says about itself. Nobody has checked its signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claims {
+    /// For whom it is.
+    pub audiences: Vec<String>,
+    /// Whom it names, for instance `system:serviceaccount:demo:echo`.
+    pub subject: String,
+    /// Until when it is valid.
+    pub expires: Option<SystemTime>,
+}
+
+impl Claims {
+    /// Reads a token; `None` for one that is no JWT.
+    pub fn of(token: &str) -> Option<Self> {
+        let claims = URL_SAFE_NO_PAD.decode(token.trim().split('.').nth(1)?).ok()?;
+        let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
+        let texts = |value: &serde_json::Value| match value {
+            serde_json::Value::Array(items) => items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect(),
+            other => other.as_str().map(str::to_owned).into_iter().collect::<Vec<_>>(),
+        };
+        Some(Self {
+            audiences: claims.get("aud").map(texts).unwrap_or_default(),
+            subject: claims.get("sub").and_then(serde_json::Value::as_str).unwrap_or_default().into(),
+            expires: claims
+                .get("exp")
+                .and_then(serde_json::Value::as_u64)
+                .and_then(|at| UNIX_EPOCH.checked_add(Duration::from_secs(at))),
+        })
+    }
+}
+
 /// For how long a JWT has been expired; `None` for one that is valid and for a token that is no JWT: the server judges those.
 fn expired_for(token: &str, now: SystemTime) -> Option<Duration> {
-    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    let expiry = serde_json::from_slice::<serde_json::Value>(&claims).ok()?.get("exp")?.as_u64()?;
-    now.duration_since(UNIX_EPOCH).ok()?.checked_sub(Duration::from_secs(expiry)).filter(|late| !late.is_zero())
+    now.duration_since(Claims::of(token)?.expires?).ok().filter(|late| !late.is_zero())
 }
 
 fn lost(status: &Status) -> Lost {
@@ -239,6 +268,15 @@ mod tests {
 
     fn token(claims: &str) -> String {
         format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(claims))
+    }
+
+    #[test]
+    fn a_token_tells_its_audience_its_subject_and_its_end() {
+        let one = Claims::of(&token(r#"{"aud": "istio-ca", "sub": "system:serviceaccount:demo:echo", "exp": 7}"#)).expect("a JWT");
+        assert_eq!((one.audiences, one.subject.as_str()), (vec!["istio-ca".to_owned()], "system:serviceaccount:demo:echo"));
+        assert_eq!(one.expires, Some(UNIX_EPOCH + Duration::from_secs(7)));
+        assert_eq!(Claims::of(&token(r#"{"aud": ["a", "b"]}"#)).expect("a JWT").audiences, ["a", "b"]);
+        assert_eq!(Claims::of("test:demo:echo"), None);
     }
 
     #[test]

@@ -531,9 +531,11 @@ impl<D: Decode> Engine<D> {
         let Some(patience) = self.settings.unlisted_timeout else { return };
         let soon = now + patience;
         for (name, entry) in &mut self.types[kind.index()].entries {
-            if entry.told && entry.is_unresolved() && entry.deadline.is_some_and(|deadline| deadline > soon) {
-                entry.deadline = Some(soon);
-                self.deadlines.insert((soon, kind, Arc::clone(&name.0)));
+            let Some(deadline) = &mut entry.deadline else { continue };
+            let sooner = soon.min(*deadline);
+            if sooner != *deadline {
+                *deadline = sooner;
+                self.deadlines.insert((sooner, kind, Arc::clone(&name.0)));
             }
         }
     }

@@ -304,6 +304,24 @@ mod subscriptions {
     }
 
     #[test]
+    fn c_013_a_name_let_go_just_before_an_answer_is_forgotten_with_it() {
+        each(Sotw, |t| {
+            let kind = t.kind();
+            t.watch(kind, &["a", "b"]);
+            t.open();
+            t.out.clear();
+            // Not flushed: the acknowledgement is the first to say so.
+            t.engine.unsubscribe(kind, &t.resource(kind, "b=", "").name);
+            t.sotw(kind, "1", "n1", &["a=x"]);
+            t.expect(&["update a x", r#"> xDS ["a"] v"1" n"n1""#, "forget b", "answered xDS"]);
+            t.engine.unsubscribe(kind, &t.resource(kind, "a=", "").name);
+            t.watch(kind, &["c"]);
+            t.expect(&[r#"> xDS ["c"] v"1" n"n1""#, "forget a"]);
+            assert_eq!(t.states(kind).len(), 1);
+        });
+    }
+
+    #[test]
     fn c_014_cancel_and_watch_before_the_request_is_written_loses_nothing() {
         for variant in [Sotw, Delta] {
             each(variant, |t| {

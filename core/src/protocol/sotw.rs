@@ -111,7 +111,7 @@ impl<D: Decode> Engine<D> {
         state.status.nacks += 1;
         state.status.error.clone_from(&text);
         state.doubt |= std::mem::take(&mut state.changed);
-        let restate = state.doubt || state.requery.values().any(|left| *left > 0);
+        let restate = state.doubt;
         self.send_sotw(kind, Some(Status { code: INVALID_ARGUMENT, message: text }), now, out);
         if restate {
             // Servers drop the names of a NACK (istiod) and of any request that crossed a push: say them once more. Several pushes
@@ -146,7 +146,7 @@ impl<D: Decode> Engine<D> {
         state.opened = true;
         let mut resource_names = Vec::new();
         for (name, entry) in state.entries.iter_mut().filter(|(_, entry)| entry.subscribed) {
-            if without && state.requery.get(&*name.0).is_some_and(|left| *left > 0) {
+            if without && state.requery.contains_key(&*name.0) {
                 continue;
             }
             entry.told = true;

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `proxyless doctor`: the way to the control plane, step by step, with the remedy for the first step that fails.
+
+use std::{
+    fs,
+    io::{self, IsTerminal},
+    net::{SocketAddr, TcpStream, ToSocketAddrs},
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use clap::Args;
+use proxyless_core::{
+    Client,
+    config::{Config, Place, Profile, Server},
+    model::State,
+    transport::{Claims, Dialer},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    endpoints::seconds,
+    output::{Failure, line},
+    session::{self, Connection},
+};
+
+/// Options of `proxyless doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    connection: Connection,
+    /// Services whose endpoints must arrive, for instance echo.demo:8080
+    #[arg(value_name = "TARGET")]
+    targets: Vec<String>,
+    /// Print one JSON array
+    #[arg(long)]
+    json: bool,
+    /// Seconds to wait for answers
+    #[arg(long, default_value_t = 10.0, value_parser = seconds, value_name = "SECONDS")]
+    timeout: f64,
+}
+
+/// What a step found.
+enum Finding {
+    Fine(String),
+    /// It works, but is not as it is meant to be.
+    Odd(String, &'static str),
+    Wrong(String, &'static str),
+}
+use Finding::{Fine, Odd, Wrong};
+
+/// Prints steps as they are done.
+struct Report {
+    json: bool,
+    steps: Vec<Value>,
+}
+
+impl Report {
+    /// Shows a step; returns whether to go on.
+    fn step(&mut self, name: &'static str, finding: Finding) -> Result<bool, Failure> {
+        let (verdict, style, text, remedy) = match finding {
+            Fine(text) => ("ok", anstyle::AnsiColor::Green, text, ""),
+            Odd(text, remedy) => ("odd", anstyle::AnsiColor::Yellow, text, remedy),
+            Wrong(text, remedy) => ("wrong", anstyle::AnsiColor::Red, text, remedy),
+        };
+        self.steps.push(json!({"step": name, "verdict": verdict, "found": text, "remedy": remedy}));
+        if !self.json {
+            let colour =
+                if io::stdout().is_terminal() { anstyle::Style::new().fg_color(Some(style.into())) } else { anstyle::Style::new() };
+            line(&format!("{colour}{verdict:<6}{colour:#} {name:<11} {text}"))?;
+            if !remedy.is_empty() {
+                line(&format!("{:19}{remedy}", ""))?;
+            }
+        }
+        Ok(verdict != "wrong")
+    }
+}
+
+impl Doctor {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        let mut report = Report { json: self.json, steps: Vec::new() };
+        let healthy = self.examine(&mut report)?;
+        if self.json {
+            line(&Value::Array(report.steps).to_string())?;
+        }
+        if healthy { Ok(()) } else { Err(Failure::Answer("the first step that is wrong is named above".into())) }
+    }
+
+    fn examine(&self, report: &mut Report) -> Result<bool, Failure> {
+        let config = match self.connection.config() {
+            Ok(config) => config,
+            Err(Failure::Usage(text)) => {
+                return report
+                    .step("settings", Wrong(text, "`proxyless config --help` and docs/configuration.md list every setting"));
+            }
+            Err(other) => return Err(other),
+        };
+        let place = |key: &str| config.origins.iter().find(|o| o.key == key).map_or("default", |o| o.origin.as_str());
+        let text = format!("{} (from {}), profile {}", config.server_list(), place("server"), config.profile.name());
+        report.step("settings", Fine(text))?;
+        report.step("node", node(&config))?;
+        // The first one is in charge; the others are for when it fails.
+        let number = config.directory.default[0];
+        let server = &config.servers[number];
+        let steps: [(&str, &dyn Fn() -> Finding); 4] = [
+            ("resolve", &|| resolve(server)),
+            ("connect", &|| connect(server, config.connect_timeout)),
+            ("tls", &|| tls(&config, number)),
+            ("token", &|| token(&config, server)),
+        ];
+        for (name, step) in steps {
+            if !report.step(name, step())? {
+                return Ok(false);
+            }
+        }
+        let timeout = Duration::from_secs_f64(self.timeout);
+        let client = Client::open(config)?;
+        if !report.step("stream", stream(&client, timeout)?)? {
+            return Ok(false);
+        }
+        let mut healthy = true;
+        for target in &self.targets {
+            healthy &= report.step("endpoints", endpoints(&client, target, timeout)?)?;
+        }
+        Ok(healthy)
+    }
+}
+
+fn node(config: &Config) -> Finding {
+    match config.profile {
+        Profile::Envoy => Fine(config.node_id.clone()),
+        Profile::Istio | Profile::Grpc if config.node_id.split('~').count() == 4 => {
+            if config.node_id.split('~').nth(1) == Some("127.0.0.1") {
+                let remedy = "in a pod, set INSTANCE_IP from status.podIP; elsewhere 127.0.0.1 will do";
+                return Odd(format!("{}: the address is that of no pod", config.node_id), remedy);
+            }
+            Fine(config.node_id.clone())
+        }
+        Profile::Istio => {
+            Wrong(config.node_id.clone(), "istiod wants sidecar~ip~pod.namespace~domain; unset node_id, or use profile envoy")
+        }
+        Profile::Grpc => Odd(config.node_id.clone(), "istiod would refuse this node id; other servers may take it"),
+    }
+}
+
+fn addresses(authority: &str) -> io::Result<Vec<SocketAddr>> {
+    Ok(authority.to_socket_addrs()?.collect())
+}
+
+fn resolve(server: &Server) -> Finding {
+    match &server.place {
+        Place::Unix(path) if path.exists() => Fine(format!("{} is there", path.display())),
+        Place::Unix(path) => {
+            Wrong(format!("{} is not there", path.display()), "is an istio-agent running, and is its volume mounted here?")
+        }
+        Place::Plaintext(authority) | Place::Tls(authority) => match addresses(authority) {
+            Ok(found) if !found.is_empty() => {
+                Fine(format!("{authority} is {}", found.iter().map(|a| a.ip().to_string()).collect::<Vec<_>>().join(", ")))
+            }
+            Ok(_) => Wrong(format!("{authority} has no address"), "is the name of the control plane's service right?"),
+            Err(error) => {
+                let remedy = "is the name right (istiod.istio-system.svc:15012), and does this pod's DNS know the cluster?";
+                Wrong(format!("{authority}: {error}"), remedy)
+            }
+        },
+    }
+}
+
+fn connect(server: &Server, timeout: Duration) -> Finding {
+    let tried = match &server.place {
+        Place::Unix(path) => connect_unix(path).map(|()| path.display().to_string()),
+        Place::Plaintext(authority) | Place::Tls(authority) => addresses(authority).and_then(|found| {
+            let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+            for address in found {
+                match TcpStream::connect_timeout(&address, timeout) {
+                    Ok(_) => return Ok(address.to_string()),
+                    Err(error) => last = io::Error::new(error.kind(), format!("{address}: {error}")),
+                }
+            }
+            Err(last)
+        }),
+    };
+    match tried {
+        Ok(address) => Fine(address),
+        Err(error) => Wrong(error.to_string(), "is the control plane running, the port right, and no network policy between?"),
+    }
+}
+
+#[cfg(unix)]
+fn connect_unix(path: &Path) -> io::Result<()> {
+    std::os::unix::net::UnixStream::connect(path).map(drop)
+}
+
+#[cfg(not(unix))]
+fn connect_unix(_: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+fn tls(config: &Config, number: usize) -> Finding {
+    let server = &config.servers[number];
+    match &server.place {
+        Place::Unix(_) => return Fine("not needed on a Unix socket".into()),
+        Place::Plaintext(_) => {
+            return Odd(
+                "plaintext, as http:// says".into(),
+                "in a cluster use https:// (istiod's port 15012) with ca_file and token_file",
+            );
+        }
+        Place::Tls(_) => {}
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Wrong(error.to_string(), ""),
+    };
+    let roots = server.ca_file.as_ref().map_or_else(|| "the system's roots".into(), |path| path.display().to_string());
+    match runtime.block_on(Dialer::new(Arc::new(config.clone()), number).connect()) {
+        Ok(_) => Fine(format!("verified with {roots}")),
+        Err(lost) => {
+            let remedy = if lost.reason.contains("not valid for name") {
+                "connect by a name that is in the certificate (istiod.istio-system.svc), or set server_name to one"
+            } else if lost.reason.contains("UnknownIssuer") || lost.reason.contains("BadSignature") {
+                "ca_file must hold the mesh's root: mount the config map istio-ca-root-cert (key root-cert.pem)"
+            } else if lost.reason.contains("ca_file") || lost.reason.contains("cert_file") || lost.reason.contains("key_file") {
+                "mount the file, or correct the setting"
+            } else if lost.reason.contains("xpired") || lost.reason.contains("NotValidYet") {
+                "the certificate or this machine's clock is wrong"
+            } else {
+                "is this a TLS port? istiod's is 15012; 15010 is plaintext"
+            };
+            Wrong(lost.reason, remedy)
+        }
+    }
+}
+
+/// The token's audience, subject and end; never the token.
+fn token(config: &Config, server: &Server) -> Finding {
+    let for_istiod = config.profile != Profile::Envoy;
+    let Some(path) = &server.token_file else {
+        return match (&server.place, for_istiod, &server.identity) {
+            (Place::Tls(_), true, None) => {
+                Odd("none".into(), "istiod wants one: mount a projected token with audience istio-ca and name it in token_file")
+            }
+            _ => Fine("none".into()),
+        };
+    };
+    let text = match fs::read_to_string(path) {
+        Ok(text) if text.trim().is_empty() => {
+            return Wrong(format!("{} is empty", path.display()), "has the token been projected?");
+        }
+        Ok(text) => text,
+        Err(error) => {
+            return Wrong(
+                format!("{}: {error}", path.display()),
+                "mount a projected token (audience istio-ca), or correct token_file",
+            );
+        }
+    };
+    if !server.place.is_tls() {
+        return Fine(format!("{}: not sent, for the connection is not TLS", path.display()));
+    }
+    let Some(claims) = Claims::of(&text) else {
+        return Odd(format!("{}: no JWT, so nothing is known about it", path.display()), "");
+    };
+    let audience = claims.audiences.join(", ");
+    let left = match claims.expires.map(|end| end.duration_since(SystemTime::now())) {
+        Some(Err(late)) => {
+            let text = format!("{}: expired {} s ago", path.display(), late.duration().as_secs());
+            return Wrong(text, "the kubelet renews projected tokens; was the file copied?");
+        }
+        Some(Ok(left)) => format!("expires in {} s", left.as_secs()),
+        None => "never expires".into(),
+    };
+    let text = format!("{}: audience {audience:?}, {}, {left}", path.display(), claims.subject);
+    if for_istiod && !claims.audiences.iter().any(|audience| audience == "istio-ca") {
+        return Wrong(
+            text,
+            "istiod wants audience istio-ca: project the token with it; a service account's default token will not do",
+        );
+    }
+    let subject: Vec<&str> = claims.subject.split(':').collect();
+    if let ["system", "serviceaccount", namespace, _] = subject[..]
+        && for_istiod
+        && namespace != config.naming.namespace
+    {
+        return Wrong(text, "the token is of another namespace than the setting `namespace` says; istiod would refuse it");
+    }
+    Fine(text)
+}
+
+/// Waits until the stream has its first answer, or has failed for good.
+fn stream(client: &Client, timeout: Duration) -> Result<Finding, Failure> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        let status = client.describe()?;
+        if status["connected"] == true {
+            let hosts = status["hosts"].as_u64().unwrap_or_default();
+            let text = format!("{} answers; {hosts} hosts are listed", status["variant"].as_str().unwrap_or_default());
+            return Ok(Fine(text));
+        }
+        let error = status["last_error"].as_str().unwrap_or_default();
+        // Asked by name, a server says nothing before it is asked for something.
+        if error.is_empty() && client.config().profile == Profile::Grpc && status["servers"][0]["streams"] == 0 {
+            return Ok(Fine("opened with the first target".into()));
+        }
+        if !error.is_empty() || Instant::now() >= deadline {
+            let remedy = if error.contains("PermissionDenied") {
+                "the token's namespace or service account is not the one that the node names: check namespace and service_account"
+            } else if error.contains("Unauthenticated") {
+                "istiod does not accept the token: its audience (istio-ca), its issuer, or cluster_id is another"
+            } else if error.contains("InvalidArgument") {
+                "istiod does not accept the node: check node_id and node_metadata"
+            } else if error.contains("ResourceExhausted") {
+                "the control plane limits new streams; it is tried again"
+            } else if error.contains("Unimplemented") {
+                "this is no ADS server"
+            } else {
+                "what does the control plane's log say?"
+            };
+            let text = if error.is_empty() { "no answer in time".to_owned() } else { error.to_owned() };
+            return Ok(Wrong(text, remedy));
+        }
+        client.wait(client.epoch(), Some(Duration::from_millis(50)))?;
+    }
+}
+
+fn endpoints(client: &Client, target: &str, timeout: Duration) -> Result<Finding, Failure> {
+    client.watch(target)?;
+    session::wait_for(client, &[target.to_owned()], timeout, |state| state != State::Pending)?;
+    let snapshot = client.snapshot();
+    let Some(entry) = snapshot.get(target) else { return Ok(Wrong(format!("{target}: no answer"), "")) };
+    let count = entry.list.endpoints().len();
+    let text = format!("{target} is {}, {count} endpoints {}", entry.state, entry.detail);
+    Ok(match entry.state {
+        State::Ready if count > 0 => Fine(text.trim_end().to_owned()),
+        State::Ready => Odd(text, "has the service ready pods?"),
+        State::Unknown | State::Removed => {
+            Wrong(text, "is it exported to this namespace, and within its Sidecar resource? `proxyless status` lists every cluster")
+        }
+        State::Invalid(_) => Wrong(text, "see docs/configuration.md, section Targets"),
+        State::Pending => Wrong(text, "the control plane does not answer about it"),
+    })
+}
