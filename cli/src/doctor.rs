@@ -99,7 +99,9 @@ impl Doctor {
         let place = |key: &str| config.origins.iter().find(|o| o.key == key).map_or("default", |o| o.origin.as_str());
         let text = format!("{} (from {}), profile {}", config.server_list(), place("server"), config.profile.name());
         report.step("settings", Fine(text))?;
-        report.step("node", node(&config))?;
+        if !report.step("node", node(&config))? {
+            return Ok(false);
+        }
         // The first one is in charge; the others are for when it fails.
         let number = config.directory.default[0];
         let server = &config.servers[number];

@@ -547,3 +547,77 @@ fn a_thousand_services_of_twenty_endpoints_are_synced_and_a_change_among_them_ar
         delays[49], delays[98]
     ));
 }
+
+/// Output and exit code of `proxyless doctor` with these settings.
+fn doctor(settings: &Value, targets: &[&str]) -> (Vec<Value>, i32) {
+    let mut command = std::process::Command::new(proxyless_tests::target("proxyless"));
+    command.arg("doctor").arg("--json").args(targets);
+    for (key, value) in settings.as_object().unwrap() {
+        command.arg("--set").arg(format!("{key}={}", value.as_str().unwrap()));
+    }
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    (serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")), output.status.code().unwrap())
+}
+
+#[test]
+fn the_doctor_names_the_first_step_that_is_wrong_and_what_to_do() {
+    let istiod = Istiod::start();
+    istiod.apply("{apiVersion: v1, kind: Namespace, metadata: {name: demo}}");
+    istiod.apply(&echo());
+    let good = json!({
+        "server": istiod.secure(), "namespace": "demo", "pod_ip": "127.0.0.9",
+        "ca_file": istiod.root_file(), "token_file": istiod.token_file("demo", "echo"),
+    });
+    let (steps, code) = doctor(&good, &["echo:8080"]);
+    let verdicts: Vec<(&str, &str)> =
+        steps.iter().map(|step| (step["step"].as_str().unwrap(), step["verdict"].as_str().unwrap())).collect();
+    let expected = ["settings", "node", "resolve", "connect", "tls", "token", "stream", "endpoints"];
+    assert_eq!(verdicts.iter().map(|(step, _)| *step).collect::<Vec<_>>(), expected);
+    assert!(code == 0 && verdicts.iter().all(|(_, verdict)| *verdict != "wrong"), "{steps:#?}");
+    assert!(steps.last().unwrap()["found"].as_str().unwrap().contains("2 endpoints"), "{steps:#?}");
+
+    let claims = |claims: &str| {
+        use base64::Engine;
+        let path = istiod.token_file("demo", &format!("jwt-{}", claims.len()));
+        std::fs::write(&path, format!("e30.{}.x", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(claims))).unwrap();
+        path.to_string_lossy().into_owned()
+    };
+    let elsewhere = istiod.token_file("elsewhere", "echo").to_string_lossy().into_owned();
+    let later = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 3600;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for (key, value, step, remedy) in [
+        ("server", "https://nobody.invalid:15012".to_owned(), "resolve", "DNS"),
+        ("server", format!("https://localhost:{free}"), "connect", "is the control plane running"),
+        ("server", istiod.plaintext().replace("http://", "https://"), "tls", "15010 is plaintext"),
+        ("ca_file", "/nowhere/root.pem".into(), "tls", "mount the file"),
+        ("server_name", "istiod.elsewhere.svc".into(), "tls", "server_name"),
+        ("token_file", "/nowhere/token".into(), "token", "projected token"),
+        (
+            "token_file",
+            claims(r#"{"aud": ["https://kubernetes.default.svc"], "sub": "system:serviceaccount:demo:echo"}"#),
+            "token",
+            "audience istio-ca",
+        ),
+        ("token_file", claims(r#"{"aud": ["istio-ca"], "exp": 1}"#), "token", "renews"),
+        (
+            "token_file",
+            claims(&format!(r#"{{"aud": ["istio-ca"], "sub": "system:serviceaccount:other:echo", "exp": {later}}}"#)),
+            "token",
+            "another namespace",
+        ),
+        ("token_file", elsewhere, "stream", "namespace or service account"),
+        ("node_id", "nobody".into(), "node", "sidecar~ip~pod"),
+    ] {
+        let mut bad = good.clone();
+        bad[key] = value.clone().into();
+        let (steps, code) = doctor(&bad, &[]);
+        let wrong = steps.iter().find(|step| step["verdict"] == "wrong").unwrap_or_else(|| panic!("{key}={value}: {steps:#?}"));
+        assert_eq!((code, wrong["step"].as_str().unwrap()), (1, step), "{key}={value}: {steps:#?}");
+        let text = wrong["remedy"].as_str().unwrap();
+        assert!(text.contains(remedy), "{key}={value}: {text}");
+        assert!(!steps.iter().any(|step| step.to_string().contains("test:elsewhere")), "the token is not shown");
+    }
+    let (steps, code) = doctor(&good, &["nobody.demo:80"]);
+    assert_eq!((code, steps.last().unwrap()["verdict"].as_str()), (1, Some("wrong")));
+}
