@@ -28,13 +28,13 @@ go: native
 	@echo "building the Go services"
 	@cd examples/spring-cloud-mesh && go build -o target/ ./go-sc-a ./go-mesh-app
 
-demo: build ## run the Spring Cloud and Go demo; KEEP=1 leaves it up
-	@python3 examples/spring-cloud-mesh/demo.py $(if $(KEEP),--keep)
+demo: build ## run the Spring Cloud and Go demo; KEEP=1 leaves it up, CONTROL_PLANE=istiod runs it on the real one
+	@python3 examples/spring-cloud-mesh/demo.py $(if $(KEEP),--keep) $(if $(CONTROL_PLANE),--control-plane $(CONTROL_PLANE))
 
 test: check-tools ## run all tests and the format and lint checks
 	@python3 tests/run.py
 
-test-istio: check-tools ## run the tests against the real istiod, which is built from source the first time (minutes)
+test-istio: build ## run the tests against the real istiod, which is built from source the first time (minutes)
 	@python3 tests/run.py --istio
 
 test-full: check-tools ## run the heavier lanes too

@@ -70,6 +70,11 @@ class Demo:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def control_plane(self):
+        if self.options.control_plane == "istiod":
+            istiod = subprocess.run([ROOT / "tests/istio/build"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+            # How long istiod collects changes; its own default is 100 ms.
+            return self.start("control-plane", [istiod, "-grpc", self.options.listen, "-file", self.mesh], PILOT_DEBOUNCE_AFTER="10ms",
+                              PILOT_DEBOUNCE_MAX="200ms", POD_NAMESPACE="istio-system", POD_NAME="istiod-demo")
         return self.start("control-plane", [ROOT / "target/quick/proxyless", "serve", self.mesh, "--listen", self.options.listen])
 
     def java(self, name, jar, *arguments, agent=True, properties=(), **environment):
@@ -218,6 +223,8 @@ def main():
     parser.add_argument("--consumer-port", type=int, default=20003, help="port of the Spring consumer (default 20003)")
     parser.add_argument("--app-port", type=int, default=8085, help="port of go-mesh-app (default 8085)")
     parser.add_argument("--listen", default="127.0.0.1:15010", help="address of the control plane (default 127.0.0.1:15010)")
+    parser.add_argument("--control-plane", choices=["embedded", "istiod"], default="embedded",
+                        help="proxyless serve, or the real istiod, which is built from source the first time (default embedded)")
     demo = Demo(parser.parse_args())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:

@@ -49,14 +49,15 @@ func main() {
 	http := flag.String("http", "127.0.0.1:0", "debug and metrics")
 	maxAge := flag.Duration("max-age", 0, "longest life of a connection; 0 is istiod's default")
 	logLevel := flag.String("log", "warn", "log level, on standard error")
+	file := flag.String("file", "", "YAML to serve, and again whenever it changes, instead of commands from standard input")
 	flag.Parse()
-	if err := run(*grpc, *secure, *http, *maxAge, *logLevel); err != nil {
+	if err := run(*grpc, *secure, *http, *maxAge, *logLevel, *file); err != nil {
 		fmt.Fprintln(os.Stderr, "istiod:", err)
 		os.Exit(1)
 	}
 }
 
-func run(grpc, secure, http string, maxAge time.Duration, logLevel string) error {
+func run(grpc, secure, http string, maxAge time.Duration, logLevel, file string) error {
 	for _, address := range []*string{&grpc, &secure, &http} {
 		if err := choosePort(address); err != nil {
 			return err
@@ -104,16 +105,20 @@ func run(grpc, secure, http string, maxAge time.Duration, logLevel string) error
 	if err := out.Encode(ready{GRPC: grpc, Secure: secure, HTTP: http, Root: root}); err != nil {
 		return err
 	}
-	serve(objects, out)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	if file != "" {
+		serveFile(objects, file, signals)
+	} else {
+		serve(objects, out, signals)
+	}
 	close(stop)
 	server.WaitUntilCompletion()
 	return nil
 }
 
 // serve answers commands until standard input ends or the process is told to stop.
-func serve(objects *objects, out *json.Encoder) {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+func serve(objects *objects, out *json.Encoder, signals <-chan os.Signal) {
 	lines := make(chan []byte)
 	go func() {
 		defer close(lines)
@@ -132,6 +137,27 @@ func serve(objects *objects, out *json.Encoder) {
 			if err := out.Encode(objects.answer(line)); err != nil {
 				return
 			}
+		case <-signals:
+			return
+		}
+	}
+}
+
+// serveFile applies what a file says, again whenever it changes, until the process is told to stop. A file that is wrong changes
+// nothing.
+func serveFile(objects *objects, path string, signals <-chan os.Signal) {
+	var seen time.Time
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for {
+		if info, err := os.Stat(path); err == nil && !info.ModTime().Equal(seen) {
+			seen = info.ModTime()
+			if err := objects.syncFile(path); err != nil {
+				fmt.Fprintln(os.Stderr, "istiod:", err)
+			}
+		}
+		select {
+		case <-look.C:
 		case <-signals:
 			return
 		}

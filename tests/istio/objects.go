@@ -3,14 +3,21 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"os"
+	"reflect"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes/fake"
 	metadatafake "k8s.io/client-go/metadata/fake"
 	k8stesting "k8s.io/client-go/testing"
@@ -41,6 +48,8 @@ type answer struct {
 type objects struct {
 	kubernetes k8stesting.ObjectTracker
 	istio      k8stesting.ObjectTracker
+	// synced are the objects of the file that is served.
+	synced map[string]runtime.Object
 }
 
 // newObjects also tells the API that Istio's resource definitions are installed, without which istiod does not look for them.
@@ -104,6 +113,51 @@ func (o *objects) apply(object runtime.Object) error {
 		return tracker.Create(resource, object, name.GetNamespace())
 	}
 	return tracker.Update(resource, object, name.GetNamespace())
+}
+
+// syncFile makes the API hold what a file of YAML says, and no longer what an earlier state of it said.
+func (o *objects) syncFile(path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	next := map[string]runtime.Object{}
+	documents := yaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(text)))
+	for {
+		document, err := documents.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if len(bytes.TrimSpace(document)) == 0 {
+			continue
+		}
+		object, err := decode(document)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		_, resource, name := o.place(object)
+		next[resource.String()+"/"+name.GetNamespace()+"/"+name.GetName()] = object
+	}
+	for key, object := range next {
+		if !reflect.DeepEqual(o.synced[key], object) {
+			if err := o.apply(object); err != nil {
+				return err
+			}
+		}
+	}
+	for key, object := range o.synced {
+		if _, stays := next[key]; !stays {
+			tracker, resource, name := o.place(object)
+			if err := tracker.Delete(resource, name.GetNamespace(), name.GetName()); err != nil {
+				return err
+			}
+		}
+	}
+	o.synced = next
+	return nil
 }
 
 func decode(text []byte) (runtime.Object, error) {

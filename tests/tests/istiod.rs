@@ -363,6 +363,52 @@ fn a_pod_finds_istiod_with_its_token_and_root_and_the_common_failures_are_told_a
 }
 
 #[test]
+fn in_a_pod_nothing_needs_to_be_configured_but_the_name_of_this_istiod() {
+    let istiod = Istiod::start();
+    istiod.apply("{apiVersion: v1, kind: Namespace, metadata: {name: demo}}");
+    istiod.apply(&echo());
+    let root = tempfile::TempDir::new().unwrap();
+    let put = |path: &str, from: std::path::PathBuf| {
+        let path = root.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::copy(from, path).unwrap();
+    };
+    put("var/run/secrets/tokens/istio-token", istiod.token_file("demo", "echo"));
+    put("var/run/secrets/istio/root-cert.pem", istiod.root_file());
+    let variable = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    // What the downward API and Istio's injection put into a pod; the rest is found.
+    let secure = istiod.secure();
+    let environment = [
+        ("POD_NAME", "echo-1"),
+        ("POD_NAMESPACE", "demo"),
+        ("INSTANCE_IP", "127.0.0.31"),
+        ("SERVICE_ACCOUNT", "echo"),
+        ("ISTIO_META_CLUSTER_ID", "Kubernetes"),
+        ("PROXYLESS_SERVER", secure.as_str()),
+    ];
+    let environment = environment.into_iter().map(variable).collect();
+    let config = Config::load(&Sources { environment, root: root.path().into(), ..Default::default() }).unwrap();
+    assert_eq!(config.node_id, "sidecar~127.0.0.31~echo-1.demo~demo.svc.cluster.local");
+    let client = Client::open(config).unwrap();
+    until(&client, "echo:8080", "ready 127.0.0.31:8080 127.0.0.32:8080");
+    // A token that was rotated is used with the next connection.
+    let rotated = root.path().join("var/run/secrets/tokens/istio-token");
+    std::fs::write(&rotated, "test:elsewhere:echo").unwrap();
+    istiod.debug("/debug/force_disconnect?proxyID=echo-1.demo");
+    let deadline = Instant::now() + PATIENCE;
+    while !client.describe().unwrap()["last_error"].as_str().unwrap().contains("PermissionDenied") {
+        assert!(Instant::now() < deadline, "{:#}", client.describe().unwrap());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::fs::write(&rotated, "test:demo:echo").unwrap();
+    while client.stale_for().is_some() {
+        assert!(Instant::now() < deadline, "{:#}", client.describe().unwrap());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    until(&client, "echo:8080", "ready 127.0.0.31:8080 127.0.0.32:8080");
+}
+
+#[test]
 fn connections_that_istiod_ends_every_second_change_nothing() {
     let mesh = Mesh::with(Istiod::start_with(&["-max-age", "1s"], &[]), json!({}));
     mesh.apply(&echo());

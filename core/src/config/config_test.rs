@@ -148,6 +148,31 @@ fn a_pod_with_token_and_root_goes_to_istiod_directly_and_verified() {
     }
 }
 
+#[test]
+fn token_and_root_of_a_pod_serve_an_istiod_of_another_name_too() {
+    let root = scratch("pod-other");
+    for (path, text) in [(pod_file("tokens/istio-token"), "t"), (pod_file("istio/root-cert.pem"), "r")] {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().expect("has one")).expect("a folder");
+        fs::write(path, text).expect("writable");
+    }
+    let load = |pairs: &[(&str, &str)]| {
+        Config::load(&Sources { environment: map(pairs), root: root.clone(), ..Default::default() })
+            .expect("valid")
+            .servers
+            .remove(0)
+    };
+    let server = load(&[("PROXYLESS_SERVER", "https://istiod.mesh:15012")]);
+    assert_eq!(server.place.to_string(), "https://istiod.mesh:15012");
+    assert!(server.token_file.is_some() && server.ca_file.is_some());
+    let own_root = load(&[("PROXYLESS_SERVER", "https://elsewhere:1"), ("PROXYLESS_CA_FILE", "/own.pem")]);
+    assert_eq!(
+        (own_root.ca_file, own_root.token_file),
+        (Some("/own.pem".into()), None),
+        "a server with roots of its own gets no token of the mesh"
+    );
+}
+
 fn pod_file(path: &str) -> String {
     format!("var/run/secrets/{path}")
 }

@@ -30,16 +30,17 @@ pub(super) fn add(draft: &mut Draft, sources: &Sources) {
     if let Some(namespace) = file(NAMESPACE).and_then(|path| fs::read_to_string(path).ok()) {
         draft.offer_text("namespace", namespace.trim(), "pod");
     }
-    if draft.has("server") {
-        return;
-    }
-    match (file(TOKEN), file(ROOT), file(AGENT_SOCKET)) {
-        (Some(token), Some(root), _) => {
+    match (file(TOKEN), file(ROOT)) {
+        // Also for an istiod of another name: the token goes only to a server that the mesh's own root vouches for.
+        (Some(token), Some(root)) if draft.bootstrap.is_none() && !draft.has("ca_file") && !draft.has("token_file") => {
             draft.offer_text("server", ISTIOD, "pod");
             draft.offer_text("token_file", token.to_string_lossy(), "pod");
             draft.offer_text("ca_file", root.to_string_lossy(), "pod");
         }
-        (_, _, Some(socket)) => draft.offer_text("server", format!("unix://{}", socket.display()), "pod"),
-        _ => {}
+        _ => {
+            if let Some(socket) = file(AGENT_SOCKET) {
+                draft.offer_text("server", format!("unix://{}", socket.display()), "pod");
+            }
+        }
     }
 }
