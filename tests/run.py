@@ -90,6 +90,7 @@ ISTIO_LANES = [
     Lane("build: istiod", ["tests/istio/build"], limit=1200),
     istiod("clients of both profiles on istiod", "istiod"),
     istiod("the embedded control plane beside istiod", "embedded"),
+    istiod("through a real istio-agent", "agent"),
     Lane("demo on istiod", [sys.executable, "examples/spring-cloud-mesh/demo.py", "--control-plane", "istiod"]),
 ]
 

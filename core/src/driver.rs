@@ -29,7 +29,7 @@ use crate::{
     catalog::{Catalog, Changes},
     config::{Config, Profile},
     observe::{Events, Level},
-    protocol::{Effect, Health, Kind, Lost, Request, ResourceStatus, Time, TypeStatus, Variant},
+    protocol::{Effect, End, Health, Kind, Lost, Request, ResourceStatus, Time, TypeStatus, Variant},
     resource::{Resource, ResourceDecoder},
     store::Writer,
     target::Target,
@@ -324,7 +324,7 @@ impl Driver {
                 }
             }
             Effect::Close(reason) => {
-                let lost = Lost { reason, unimplemented: false, abrupt: false };
+                let lost = Lost { reason, how: End::Failed };
                 self.lost(server, &lost, acts);
             }
             Effect::Connect { after } => {

@@ -24,7 +24,7 @@ use tonic::{
 
 use crate::{
     config::{Config, Profile, Server},
-    protocol::{Lost, Variant},
+    protocol::{End, Lost, Variant},
 };
 
 const SOTW: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources";
@@ -43,7 +43,7 @@ impl Responses {
         Pin::new(&mut self.0).poll_next(context).map(|next| match next {
             Some(Ok(message)) => Ok(message),
             Some(Err(status)) => Err(lost(&status)),
-            None => Err(refused("closed by the server".into())),
+            None => Err(Lost { reason: "closed by the server".into(), how: End::Closed }),
         })
     }
 }
@@ -142,7 +142,7 @@ impl Dialer {
 }
 
 fn refused(reason: String) -> Lost {
-    Lost { reason, unimplemented: false, abrupt: false }
+    Lost { reason, how: End::Failed }
 }
 
 /// Files are read for every connection, so that what was rotated is used.
@@ -203,8 +203,11 @@ fn lost(status: &Status) -> Lost {
     let cause = std::error::Error::source(status).map(|source| format!(" ({})", describe(source))).unwrap_or_default();
     Lost {
         reason: format!("{:?}: {}{cause}", status.code(), status.message()),
-        unimplemented: status.code() == Code::Unimplemented,
-        abrupt: broken,
+        how: match status.code() {
+            Code::Unimplemented => End::Unimplemented,
+            _ if broken => End::Broken,
+            _ => End::Failed,
+        },
     }
 }
 

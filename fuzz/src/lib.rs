@@ -13,7 +13,7 @@ use proxyless_core::{
     backoff::Backoff,
     cache,
     config::{Config, Sources},
-    protocol::{Decode, Effect, Engine, Kind, Lost, Policy, Settings, Variant},
+    protocol::{Decode, Effect, End, Engine, Kind, Lost, Policy, Settings, Variant},
     resource::{Limits, References, Resource, ResourceDecoder, kept_fields},
     target::Target,
 };
@@ -62,7 +62,7 @@ fn responses(variant: Variant, data: &[u8]) {
         engine.on_response(now, Bytes::copy_from_slice(message), &mut effects);
         check(&effects);
         if effects.iter().any(|effect| matches!(effect, Effect::Close(_))) {
-            let lost = Lost { reason: String::new(), unimplemented: false, abrupt: false };
+            let lost = Lost { reason: String::new(), how: End::Failed };
             engine.on_lost(now, &lost, &mut effects);
             engine.on_open(now, &mut effects);
         }

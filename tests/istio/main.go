@@ -13,10 +13,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/signal"
 	"reflect"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -164,14 +166,22 @@ func serveFile(objects *objects, path string, signals <-chan os.Signal) {
 	}
 }
 
-// choosePort replaces port 0 by a free one.
+// choosePort replaces port 0 by a free one, from below the range that the kernel gives to everybody else: between choosing and
+// listening nobody must take it.
 func choosePort(address *string) error {
-	listener, err := net.Listen("tcp", *address)
-	if err != nil {
+	host, port, err := net.SplitHostPort(*address)
+	if err != nil || port != "0" {
 		return err
 	}
-	*address = listener.Addr().String()
-	return listener.Close()
+	for range 100 {
+		chosen := net.JoinHostPort(host, strconv.Itoa(16000+rand.IntN(16000)))
+		listener, err := net.Listen("tcp", chosen)
+		if err == nil {
+			*address = chosen
+			return listener.Close()
+		}
+	}
+	return errors.New("no free port was found")
 }
 
 func configureLog(level string) error {

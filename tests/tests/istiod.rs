@@ -230,6 +230,41 @@ fn a_service_without_a_list_by_nature_says_so() {
 }
 
 #[test]
+fn the_profiles_differ_as_documented() {
+    // docs/differences.md
+    let mesh = Mesh::start();
+    mesh.apply(&echo());
+    mesh.apply(&service("other", "far", ", clusterIP: 10.0.0.14"));
+    mesh.apply(&slice("far", &[("http", 8080)], &[("-", "127.0.0.53", true)]).replace("namespace: demo", "namespace: other"));
+    mesh.apply(&entry("dns", "dns.example", "  resolution: DNS\n  endpoints:\n  - {address: backend.internal.example}\n"));
+    mesh.apply(&entry("none", "none.example", "  resolution: NONE\n"));
+    let tcp = entry("tcp", "tcp.example", "  resolution: STATIC\n  endpoints: [{address: 127.0.0.68, ports: {http: 9008}}]\n");
+    mesh.apply(&tcp.replace("protocol: HTTP", "protocol: TCP"));
+    for (target, istio, grpc) in [
+        ("far.other:8080", "ready 127.0.0.53:8080", "ready 127.0.0.53:8080"),
+        ("far.other.svc.cluster.local:8080", "ready 127.0.0.53:8080", "ready 127.0.0.53:8080"),
+        ("echo", "ready 127.0.0.31:8080 127.0.0.32:8080", "unknown"),
+        ("echo:81", "invalid (no_such_port)", "unknown"),
+        ("dns.example:80", "ready name", "ready"),
+        ("none.example:80", "invalid (no_list)", "ready"),
+        ("tcp.example:80", "ready 127.0.0.68:9008", "ready 127.0.0.68:9008"),
+    ] {
+        until(&mesh.clients[0], target, istio);
+        until(&mesh.clients[1], target, grpc);
+    }
+}
+
+#[test]
+fn an_external_name_is_no_service_of_its_own() {
+    let mesh = Mesh::start();
+    mesh.apply(&echo());
+    let alias = service("demo", "alias", ", type: ExternalName, externalName: echo.demo.svc.cluster.local")
+        .replace("selector: {app: alias}, ", "");
+    mesh.apply(&alias);
+    until(&mesh.clients[0], "alias:8080", "unknown");
+}
+
+#[test]
 fn what_is_not_exported_to_us_is_unknown() {
     let mesh = Mesh::start();
     let private = entry(

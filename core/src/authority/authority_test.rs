@@ -8,7 +8,7 @@ use prost::Message;
 use super::*;
 use crate::{
     backoff::Backoff,
-    protocol::{Any, DiscoveryResponse, Kind::Cluster as CDS, Kind::Endpoints as EDS, Policy, Request, Variant},
+    protocol::{Any, DiscoveryResponse, End, Kind::Cluster as CDS, Kind::Endpoints as EDS, Policy, Request, Variant},
 };
 
 /// Resources are `name=value`.
@@ -50,7 +50,7 @@ fn settings() -> Settings {
 }
 
 fn down() -> Lost {
-    Lost { reason: "refused".into(), unimplemented: false, abrupt: false }
+    Lost { reason: "refused".into(), how: End::Failed }
 }
 
 impl Trace {

@@ -36,10 +36,21 @@ pub enum Gone {
 pub struct Lost {
     /// Text for people.
     pub reason: String,
-    /// The server answered Unimplemented.
-    pub unimplemented: bool,
-    /// The connection broke instead of being closed in order.
-    pub abrupt: bool,
+    /// In which way.
+    pub how: End,
+}
+
+/// The ways in which a stream, or the attempt to open one, ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The server ended it with status OK.
+    Closed,
+    /// With an error, or there never was a connection.
+    Failed,
+    /// The server does not know the method.
+    Unimplemented,
+    /// The connection broke.
+    Broken,
 }
 
 /// One thing to do or to pass on.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
-    Decode, Effect, Gone, Kind, Lost, ResourceError, ResourceStatus, Time, TypeStatus,
+    Decode, Effect, End, Gone, Kind, Lost, ResourceError, ResourceStatus, Time, TypeStatus,
     name::canonical,
     types::{Held, Name, Pending, REQUERIES, Trouble, TypeState},
 };
@@ -289,13 +289,15 @@ impl<D: Decode> Engine<D> {
             state.stop_timers();
         }
         let useful = stream.as_ref().is_some_and(|stream| stream.responses > 0);
-        if lost.unimplemented && !useful && self.settings.variant == Variant::Delta {
+        if lost.how == End::Unimplemented && !useful && self.settings.variant == Variant::Delta {
             self.settings.variant = Variant::Sotw;
             out.push(Effect::Connect { after: Duration::ZERO });
             return;
         }
+        // Who is evicted may not have been answered yet.
+        let ended = useful || stream.is_some() && lost.how == End::Closed;
         let age = stream.map_or(Duration::ZERO, |stream| now.saturating_sub(stream.opened_at));
-        if useful && self.is_evicted(now, age) {
+        if ended && self.is_evicted(now, age) {
             out.push(Effect::Yield);
             out.push(Effect::Connect { after: KEEP_AWAY });
             return;
@@ -308,14 +310,14 @@ impl<D: Decode> Engine<D> {
         self.failures = if useful { 1 } else { self.failures.saturating_add(1) };
         let delay = self.settings.backoff.delay(self.failures, self.jitter.draw());
         let mut after = if useful { delay.saturating_sub(age) } else { delay };
-        if useful && lost.abrupt {
+        if useful && lost.how == End::Broken {
             // A restarting control plane loses all its clients at once: they must not come back at once.
             after += Duration::from_secs_f64(self.jitter.draw());
         }
         out.push(Effect::Connect { after });
     }
 
-    /// Whether somebody else has the socket: our answered streams were ended twice within a short time, or again after we kept away.
+    /// Whether somebody else has the socket: our streams were ended twice within a short time, or again after we kept away.
     fn is_evicted(&mut self, now: Time, age: Duration) -> bool {
         if !self.settings.yields {
             return false;

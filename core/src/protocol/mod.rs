@@ -18,7 +18,7 @@ mod name;
 mod sotw;
 mod types;
 
-pub use effect::{Effect, Gone, Lost, Request};
+pub use effect::{Effect, End, Gone, Lost, Request};
 pub use engine::{Engine, Health, Policy, Settings, Variant, Wildcard};
 pub use message::{
     Any, DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse, Resource, ResourceError, ResourceName,

@@ -169,7 +169,7 @@ impl World {
         if self.stream.take().is_some() {
             self.to_server.clear();
             self.to_client.clear();
-            let lost = Lost { reason: String::new(), unimplemented: false, abrupt: true };
+            let lost = Lost { reason: String::new(), how: End::Broken };
             self.act(|engine, now, out| engine.on_lost(now, &lost, out));
         }
     }

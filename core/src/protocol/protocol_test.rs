@@ -932,7 +932,7 @@ mod failure {
                 t.open();
                 t.delta(CDS, "n", &[], &[]);
                 t.advance(1800);
-                t.lose(&Lost { abrupt: true, ..closed() })
+                t.lose(&Lost { how: End::Broken, ..closed() })
             })
             .collect();
         assert!(delays.len() == 20 && delays.iter().all(|delay| *delay < Duration::from_secs(1)), "{delays:?}");
@@ -1026,7 +1026,7 @@ mod failure {
         let mut t = Trace::new(Delta);
         t.engine.subscribe_all(CDS);
         t.open();
-        assert_eq!(t.lose(&Lost { unimplemented: true, ..closed() }), Duration::ZERO);
+        assert_eq!(t.lose(&Lost { how: End::Unimplemented, ..closed() }), Duration::ZERO);
         assert_eq!(t.engine.variant(), Sotw);
         t.out.clear();
         t.open();
@@ -1054,6 +1054,16 @@ mod failure {
         t.advance(300);
         serve(&mut t, 1);
         assert_eq!(t.lose(&closed()), Duration::from_secs(300), "and again: the other one is still there");
+        t.advance(300);
+        t.open();
+        t.out.clear();
+        assert_eq!(t.lose(&closed()), Duration::from_secs(300), "also before it was answered");
+        t.advance(300);
+        t.open();
+        assert!(
+            t.lose(&Lost { how: End::Failed, ..closed() }) < Duration::from_secs(3),
+            "an agent that cannot reach istiod is another matter"
+        );
         t.advance(300);
         serve(&mut t, 10);
         assert!(!t.engine.health().yielding, "while it is served");

@@ -206,7 +206,7 @@ pub(super) fn delta_response(kind: Kind, nonce: &str) -> DeltaDiscoveryResponse 
 
 /// An end in order.
 pub(super) fn closed() -> Lost {
-    Lost { reason: "closed by the server".into(), unimplemented: false, abrupt: false }
+    Lost { reason: "closed by the server".into(), how: End::Closed }
 }
 
 pub(super) fn line(effect: &Effect<String>) -> String {
