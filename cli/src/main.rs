@@ -4,6 +4,7 @@
 //! Exit codes: 0 done; 1 not what was asked for (unknown service, not ready in time); 2 wrong usage or configuration; 3 the
 //! control plane has not answered.
 
+mod cert;
 mod doctor;
 mod endpoints;
 mod output;
@@ -38,6 +39,8 @@ enum Command {
     Status(endpoints::Status),
     /// Check each step of the way to the control plane, and say what to do about the first that fails
     Doctor(doctor::Doctor),
+    /// Obtain a workload certificate from istiod's CA, and show its identity and end
+    Cert(cert::Cert),
     /// Print the effective configuration with the origin of each value
     Config {
         #[command(flatten)]
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Wait(wait) => wait.run(),
         Command::Status(status) => status.run(),
         Command::Doctor(doctor) => doctor.run(),
+        Command::Cert(cert) => cert.run(),
         Command::Config { connection, json } => session::print_config(&connection, json),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "proxyless", &mut std::io::stdout());

@@ -13,7 +13,7 @@ use std::{
         mpsc::sync_channel,
     },
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -24,6 +24,7 @@ use crate::{
     authority::{Authorities, Plan},
     backoff::Backoff,
     catalog::{Catalog, ListenerNames, Rules},
+    certificate::Certificate,
     config::{Config, Place, Profile, Server},
     driver::{Command, Driver, ServerReport, Status, Window},
     error::{Code, Error, Result},
@@ -177,6 +178,7 @@ impl Client {
             "hosts": status.hosts,
             "epoch": self.epoch(),
             "warnings": self.shared.config.warnings,
+            "certificate": self.shared.window.certificate.get().map(|certificate| certificate_json(&certificate)),
             "servers": servers,
             "types": types,
             "events": events,
@@ -312,6 +314,12 @@ fn refuse_second_stream(config: &Config, streams: &HashMap<String, Weak<Shared>>
             format!("server {place} is in use in this process with other settings; it serves one stream"),
         )),
     }
+}
+
+fn certificate_json(certificate: &Certificate) -> Value {
+    let since_1970 = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let left = certificate.not_after.duration_since(SystemTime::now()).unwrap_or_default();
+    json!({"identity": certificate.identity, "obtained": since_1970(certificate.obtained), "not_after": since_1970(certificate.not_after), "expires_in_s": left.as_secs()})
 }
 
 fn types(report: &ServerReport) -> Vec<Value> {

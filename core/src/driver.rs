@@ -5,7 +5,9 @@
 //! [`Authorities`], what a target means the catalog's.
 
 use std::{
+    collections::hash_map::RandomState,
     future::{Future, poll_fn},
+    hash::BuildHasher,
     io,
     path::PathBuf,
     pin::Pin,
@@ -27,6 +29,7 @@ use crate::{
     authority::{Acts, Authorities, ServerId},
     cache::{self, Cache},
     catalog::{Catalog, Changes},
+    certificate::{self, Slot},
     config::{Config, Profile},
     observe::{Events, Level},
     protocol::{Effect, End, Health, Kind, Lost, Request, ResourceStatus, Time, TypeStatus, Variant},
@@ -80,6 +83,7 @@ pub(crate) struct Status {
 pub(crate) struct Window {
     pub(crate) status: Mutex<Status>,
     pub(crate) events: Mutex<Events>,
+    pub(crate) certificate: Slot,
 }
 
 enum Link {
@@ -133,7 +137,7 @@ impl Driver {
         window: Arc<Window>,
     ) -> Self {
         let lane = |server| Lane {
-            dialer: Dialer::new(Arc::clone(&config), server),
+            dialer: Dialer::new(Arc::clone(&config), server).with_certificate(window.certificate.clone()),
             link: Link::Off,
             requests: None,
             unneeded_since: None,
@@ -153,6 +157,7 @@ impl Driver {
         if self.config.profile != Profile::Grpc {
             self.authorities.subscribe_all(Kind::Cluster);
         }
+        let mut renewal = self.renewal();
         loop {
             self.tend_lanes();
             let deadline = self.next_deadline();
@@ -162,6 +167,7 @@ impl Driver {
                 command = commands.recv() => Event::Command(command),
                 event = poll_fn(|context| poll_lanes(lanes, context)) => event,
                 event = poll_fn(|context| poll_disk(disk, context)) => event,
+                () = &mut renewal => Event::Tick,
                 () = sleep_until(self.started, deadline) => Event::Tick,
             };
             let mut acts = Vec::new();
@@ -190,6 +196,23 @@ impl Driver {
             }
             self.settle(acts, changes);
         }
+    }
+
+    /// Obtains a certificate from the CA of the first server and keeps it fresh, if one is wanted. Never ends.
+    fn renewal(&self) -> Pin<Box<dyn Future<Output = ()>>> {
+        if !self.config.workload_certificate {
+            return Box::pin(std::future::pending());
+        }
+        let dialer = self.lanes[self.config.directory.default[0]].dialer.clone();
+        let (config, window, started) = (Arc::clone(&self.config), Arc::clone(&self.window), self.started);
+        let seed = RandomState::new().hash_one(&config.node_text);
+        Box::pin(async move {
+            let obtain = async || dialer.obtain(&config.certificate).await;
+            let note = |level, text| {
+                window.events.lock().unwrap_or_else(PoisonError::into_inner).push(started.elapsed(), level, text);
+            };
+            certificate::keep(obtain, window.certificate.clone(), seed, note).await;
+        })
     }
 
     fn now(&self) -> Time {

@@ -12,6 +12,8 @@ pub mod cache;
 #[cfg(feature = "net")]
 pub mod catalog;
 #[cfg(feature = "net")]
+pub mod certificate;
+#[cfg(feature = "net")]
 pub mod client;
 #[cfg(feature = "net")]
 pub mod config;

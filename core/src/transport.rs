@@ -19,11 +19,12 @@ use tonic::{
     Code, Request, Status, Streaming,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     metadata::{AsciiMetadataValue, MetadataMap},
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
+    transport::{Certificate as Root, Channel, ClientTlsConfig, Endpoint, Identity},
 };
 
 use crate::{
-    config::{Config, Profile, Server},
+    certificate::{self, Certificate, Slot},
+    config::{CertificateRequest, Config, Profile, Server},
     protocol::{End, Lost, Variant},
 };
 
@@ -53,6 +54,7 @@ impl Responses {
 pub struct Dialer {
     config: Arc<Config>,
     server: usize,
+    certificate: Slot,
     #[cfg(test)]
     pub(crate) in_memory: Option<memory::Listener>,
 }
@@ -63,9 +65,41 @@ impl Dialer {
         Self {
             config,
             server,
+            certificate: Slot::default(),
             #[cfg(test)]
             in_memory: None,
         }
+    }
+
+    /// Connects with the certificate in this slot, once there is one.
+    #[must_use]
+    pub fn with_certificate(mut self, slot: Slot) -> Self {
+        self.certificate = slot;
+        self
+    }
+
+    /// One call with one answer, on a connection of its own.
+    ///
+    /// # Errors
+    /// Why there is no answer; for people, with the cause.
+    pub async fn call(&self, method: &'static str, body: Bytes) -> Result<Bytes, String> {
+        let mut grpc = tonic::client::Grpc::new(self.dial().await?);
+        grpc.ready().await.map_err(|error| describe(&error))?;
+        let mut call = Request::new(body);
+        self.add_headers(call.metadata_mut())?;
+        call.set_timeout(self.config.first_response_timeout);
+        let answer =
+            grpc.unary(call, PathAndQuery::from_static(method), BytesCodec).await.map_err(|status| lost(&status).reason)?;
+        Ok(answer.into_inner())
+    }
+
+    /// Asks the CA of this server for a certificate over a new key.
+    ///
+    /// # Errors
+    /// Why there is none; for people, never with a secret.
+    pub async fn obtain(&self, wanted: &CertificateRequest) -> Result<Certificate, String> {
+        let (key, body) = certificate::ask(&wanted.identity, wanted.life)?;
+        certificate::read(self.call(certificate::CREATE, body).await?, &key)
     }
 
     fn server(&self) -> &Server {
@@ -111,7 +145,7 @@ impl Dialer {
             .initial_stream_window_size(4 << 20)
             .initial_connection_window_size(8 << 20);
         if server.place.is_tls() {
-            endpoint = endpoint.tls_config(tls(server)?).map_err(invalid)?;
+            endpoint = endpoint.tls_config(tls(server, self.certificate.get().as_deref())?).map_err(invalid)?;
         }
         #[cfg(test)]
         if let Some(listener) = &self.in_memory {
@@ -128,6 +162,10 @@ impl Dialer {
         }
         // Over a Unix socket the agent adds its own; over plaintext a token must never go.
         let (true, Some(path)) = (self.server().place.is_tls(), &self.server().token_file) else { return Ok(()) };
+        // Who has shown a certificate needs no token, which may long be gone.
+        if self.certificate.get().is_some() {
+            return Ok(());
+        }
         let fail = |what: &dyn std::fmt::Display| format!("token_file {}: {what}", path.display());
         let token = fs::read_to_string(path).map_err(|error| fail(&error))?;
         let token = token.trim();
@@ -146,14 +184,16 @@ fn refused(reason: String) -> Lost {
 }
 
 /// Files are read for every connection, so that what was rotated is used.
-fn tls(server: &Server) -> Result<ClientTlsConfig, String> {
+fn tls(server: &Server, obtained: Option<&Certificate>) -> Result<ClientTlsConfig, String> {
     let read = |key: &str, path: &Path| fs::read(path).map_err(|error| format!("{key} {}: {error}", path.display()));
     let mut tls = ClientTlsConfig::new();
     tls = match &server.ca_file {
-        Some(path) => tls.ca_certificate(Certificate::from_pem(read("ca_file", path)?)),
+        Some(path) => tls.ca_certificate(Root::from_pem(read("ca_file", path)?)),
         None => tls.with_native_roots(),
     };
-    if let Some((certificate, key)) = &server.identity {
+    if let Some(obtained) = obtained {
+        tls = tls.identity(Identity::from_pem(&obtained.chain, &obtained.key));
+    } else if let Some((certificate, key)) = &server.identity {
         tls = tls.identity(Identity::from_pem(read("cert_file", certificate)?, read("key_file", key)?));
     }
     if let Some(name) = &server.server_name {

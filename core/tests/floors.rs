@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-const FLOORS: [&str; 17] = [
+const FLOORS: [&str; 18] = [
     "error",
     "model",
     "backoff",
@@ -19,6 +19,7 @@ const FLOORS: [&str; 17] = [
     "cache",
     "catalog",
     "wire",
+    "certificate",
     "transport",
     "driver",
     "client",

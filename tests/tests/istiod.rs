@@ -629,6 +629,65 @@ fn a_thousand_services_of_twenty_endpoints_are_synced_and_a_change_among_them_ar
     ));
 }
 
+#[test]
+fn a_workload_certificate_is_obtained_shown_renewed_and_connected_with() {
+    let istiod = Istiod::start();
+    istiod.apply("{apiVersion: v1, kind: Namespace, metadata: {name: demo}}");
+    istiod.apply(&echo());
+    let token = istiod.token_file("demo", "echo");
+    let settings = json!({
+        "server": istiod.secure(), "namespace": "demo", "service_account": "echo", "pod_ip": "127.0.0.9", "ca_file": istiod.root_file(),
+        "token_file": token, "certificate_life_s": "3600",
+    });
+    let folder = tempfile::TempDir::new().unwrap();
+    let mut command = std::process::Command::new(proxyless_tests::target("proxyless"));
+    command.args(["cert", "--json", "--write"]).arg(folder.path());
+    for (key, value) in settings.as_object().unwrap() {
+        command.arg("--set").arg(format!("{key}={}", value.as_str().unwrap()));
+    }
+    let output = command.output().unwrap();
+    let shown: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    assert_eq!(shown["identity"], "spiffe://cluster.local/ns/demo/sa/echo");
+    let (left, renewal) = (shown["expires_in_s"].as_u64().unwrap(), shown["renew_in_s"].as_u64().unwrap());
+    assert!((3500..=3600).contains(&left) && (1700..=1800).contains(&renewal), "{shown:#}");
+    for file in ["cert-chain.pem", "key.pem", "root-cert.pem"] {
+        use std::os::unix::fs::PermissionsExt;
+        let path = folder.path().join(file);
+        assert!(std::fs::read_to_string(&path).unwrap().starts_with("-----BEGIN"), "{file}");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
+    }
+    // A client renews its own again and again; once it has one, the token may go.
+    let mut short = settings;
+    short["certificate_life_s"] = "4".into();
+    short["workload_certificate"] = true.into();
+    let client = open(short);
+    until(&client, "echo:8080", "ready 127.0.0.31:8080 127.0.0.32:8080");
+    let deadline = Instant::now() + PATIENCE;
+    let events = |text: &str| {
+        let events = client.describe().unwrap()["events"].as_array().unwrap().clone();
+        events.iter().filter(|event| event.as_str().unwrap().contains(text)).count()
+    };
+    let wait_for = |what: &str, holds: &dyn Fn() -> bool| {
+        while !holds() {
+            assert!(Instant::now() < deadline, "{what}: {:#}", client.describe().unwrap());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    wait_for("a certificate", &|| {
+        client.describe().unwrap()["certificate"]["identity"] == "spiffe://cluster.local/ns/demo/sa/echo"
+    });
+    std::fs::remove_file(&token).unwrap();
+    let renewals = events("certificate of spiffe://");
+    wait_for("two renewals without a token", &|| events("certificate of spiffe://") >= renewals + 2);
+    istiod.debug("/debug/force_disconnect?proxyID=proxyless.demo");
+    wait_for("a stream without a token", &|| {
+        client.describe().unwrap()["servers"][0]["streams"].as_u64() >= Some(2) && client.stale_for().is_none()
+    });
+    assert_eq!(events("no certificate"), 0);
+    drop(istiod);
+    wait_for("renewal fails, and what is held stays", &|| events("the one in use stays") > 0);
+}
+
 /// Output and exit code of `proxyless doctor` with these settings.
 fn doctor(settings: &Value, targets: &[&str]) -> (Vec<Value>, i32) {
     let mut command = std::process::Command::new(proxyless_tests::target("proxyless"));

@@ -73,6 +73,15 @@ pub struct Origin {
     pub origin: String,
 }
 
+/// What to ask istiod's CA for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateRequest {
+    /// Who we think we are: `spiffe://<trust domain>/ns/<namespace>/sa/<service account>`.
+    pub identity: String,
+    /// Life to ask for.
+    pub life: Duration,
+}
+
 /// Everything the client needs to know, validated.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -94,6 +103,10 @@ pub struct Config {
     pub allow_plaintext: Vec<String>,
     /// Sent as `ClusterID`, which istiod needs to know where a token comes from.
     pub cluster_id: String,
+    /// The workload certificate to ask istiod's CA for.
+    pub certificate: CertificateRequest,
+    /// It is obtained, and connected with.
+    pub workload_certificate: bool,
     /// Bound on connecting.
     pub connect_timeout: Duration,
     /// How often a silent connection is probed while a stream is open.

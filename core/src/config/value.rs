@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::{Config, Directory, Origin, Place, Profile, SETTINGS, Server, Setting, node};
+use super::{CertificateRequest, Config, Directory, Origin, Place, Profile, SETTINGS, Server, Setting, node};
 use crate::{
     error::{Code, Error, Result},
     protocol::{Policy, Wildcard},
@@ -100,6 +100,8 @@ impl Draft {
             naming: self.naming()?,
             allow_plaintext: self.list("allow_plaintext")?,
             cluster_id: self.text("cluster_id")?.unwrap_or_default(),
+            certificate: self.certificate()?,
+            workload_certificate: self.flag("workload_certificate")?,
             connect_timeout: self.milliseconds("connect_timeout_ms")?,
             keepalive: self.milliseconds("keepalive_ms")?,
             keepalive_timeout: self.milliseconds("keepalive_timeout_ms")?,
@@ -292,6 +294,16 @@ impl Draft {
             }
         }
         Ok((servers, directory))
+    }
+
+    fn certificate(&self) -> Result<CertificateRequest> {
+        let of = |key, default: &str| self.text(key).map(|text| text.unwrap_or_else(|| default.into()));
+        let (domain, namespace, account) = (of("trust_domain", "")?, of("namespace", "")?, of("service_account", "default")?);
+        let life = match self.number("certificate_life_s")? {
+            0u64 => return Err(self.error("certificate_life_s", "at least 1 is expected")),
+            seconds => Duration::from_secs(seconds),
+        };
+        Ok(CertificateRequest { identity: format!("spiffe://{domain}/ns/{namespace}/sa/{account}"), life })
     }
 
     fn naming(&self) -> Result<Naming> {

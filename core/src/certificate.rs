@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A workload certificate from istiod's CA: asked for with a new key, renewed at half its life, kept while renewal fails.
+//!
+//! Source: Istio's `security/v1alpha1/ca.proto`; istio-agent's secret manager. The identity in the request is what we think we are;
+//! istiod signs the one that the caller has proved.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use prost::Message;
+use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, SanType};
+use x509_parser::{extensions::GeneralName, pem::Pem};
+
+use crate::{
+    backoff::{Backoff, Jitter},
+    observe::Level,
+};
+
+/// The method of the CA.
+pub const CREATE: &str = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
+
+#[derive(Clone, PartialEq, Message)]
+struct CreateRequest {
+    #[prost(string, tag = "1")]
+    csr: String,
+    #[prost(int64, tag = "3")]
+    validity_seconds: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct CreateResponse {
+    /// The leaf, what lies between, and last the roots.
+    #[prost(string, repeated, tag = "1")]
+    chain: Vec<String>,
+}
+
+/// A certificate with its key. The key never leaves it but for TLS and files of the owner.
+#[derive(Clone)]
+pub struct Certificate {
+    /// The leaf and what lies between it and the roots, PEM.
+    pub chain: String,
+    /// The private key, PEM.
+    pub key: String,
+    /// What to trust, PEM.
+    pub roots: String,
+    /// The identity in it, for instance `spiffe://cluster.local/ns/demo/sa/echo`.
+    pub identity: String,
+    /// When it was obtained; its own beginning lies earlier, for clocks that are behind.
+    pub obtained: SystemTime,
+    /// Until when.
+    pub not_after: SystemTime,
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificate").field("identity", &self.identity).field("not_after", &self.not_after).finish_non_exhaustive()
+    }
+}
+
+impl Certificate {
+    fn from_chain(mut chain: Vec<String>, key: String) -> Result<Self, String> {
+        let roots = chain.pop().filter(|_| !chain.is_empty()).ok_or("the CA answers without a chain and roots")?;
+        let leaf = Pem::iter_from_buffer(chain[0].as_bytes()).next().ok_or("the CA answers without a certificate")?;
+        let leaf = leaf.map_err(|error| format!("the CA's certificate is no PEM: {error}"))?;
+        let parsed = leaf.parse_x509().map_err(|error| format!("the CA's certificate does not parse: {error}"))?;
+        let names = parsed.subject_alternative_name().ok().flatten();
+        let identity = names.into_iter().flat_map(|names| names.value.general_names.iter()).find_map(|name| match name {
+            GeneralName::URI(uri) => Some((*uri).to_owned()),
+            _ => None,
+        });
+        let at = |seconds: i64| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.try_into().unwrap_or_default());
+        let not_after = at(parsed.validity().not_after.timestamp());
+        let identity = identity.ok_or("the CA's certificate names no identity")?;
+        Ok(Self { chain: chain.concat(), key, roots, identity, obtained: SystemTime::now(), not_after })
+    }
+
+    /// When to renew it: at half its life, give or take a hundredth. `draw` is uniform in 0..1.
+    pub fn renew_at(&self, draw: f64) -> SystemTime {
+        let life = self.not_after.duration_since(self.obtained).unwrap_or_default();
+        self.obtained + life.mul_f64(0.5 + 0.01 * (2.0 * draw.clamp(0.0, 1.0) - 1.0))
+    }
+
+    /// It can be used now.
+    pub fn is_valid(&self, now: SystemTime) -> bool {
+        now < self.not_after
+    }
+}
+
+/// The certificate in use, shared by who renews it and who connects with it.
+#[derive(Clone, Debug, Default)]
+pub struct Slot(Arc<Mutex<Option<Arc<Certificate>>>>);
+
+impl Slot {
+    /// The certificate, if there is one that is valid.
+    pub fn get(&self) -> Option<Arc<Certificate>> {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        held.filter(|certificate| certificate.is_valid(SystemTime::now()))
+    }
+
+    fn set(&self, certificate: Certificate) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(certificate));
+    }
+}
+
+/// A new key, and the request to the CA that goes with it.
+///
+/// # Errors
+/// What the identity lacks.
+pub fn ask(identity: &str, life: Duration) -> Result<(KeyPair, Bytes), String> {
+    let failed = |error: rcgen::Error| format!("the request for {identity:?} cannot be made: {error}");
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.subject_alt_names = vec![SanType::URI(identity.try_into().map_err(failed)?)];
+    let csr = params.serialize_request(&key).and_then(|request| request.pem()).map_err(failed)?;
+    let validity_seconds = life.as_secs().try_into().unwrap_or(i64::MAX);
+    Ok((key, CreateRequest { csr, validity_seconds }.encode_to_vec().into()))
+}
+
+/// The certificate in the CA's answer.
+///
+/// # Errors
+/// Why it is none; never with a secret.
+pub fn read(answer: Bytes, key: &KeyPair) -> Result<Certificate, String> {
+    let answer = CreateResponse::decode(answer).map_err(|error| format!("the CA's answer does not decode: {error}"))?;
+    Certificate::from_chain(answer.chain, key.serialize_pem())
+}
+
+/// Obtains a certificate and renews it for ever; what happens is told to `note`. What is held stays while renewal fails.
+pub async fn keep(obtain: impl AsyncFn() -> Result<Certificate, String>, slot: Slot, seed: u64, note: impl Fn(Level, String)) {
+    let (mut jitter, mut failures) = (Jitter::new(seed), 0);
+    let backoff = Backoff::default();
+    loop {
+        let wait = match obtain().await {
+            Ok(certificate) => {
+                failures = 0;
+                let renewal = certificate.renew_at(jitter.draw()).duration_since(SystemTime::now()).unwrap_or_default();
+                note(Level::Info, format!("certificate of {}, to be renewed in {} s", certificate.identity, renewal.as_secs()));
+                slot.set(certificate);
+                // A CA that gives out what has no life left must not be stormed.
+                renewal.max(backoff.initial)
+            }
+            Err(why) => {
+                failures += 1;
+                let meanwhile = if slot.get().is_some() { "; the one in use stays" } else { "" };
+                note(Level::Warn, format!("no certificate: {why}{meanwhile}"));
+                backoff.delay(failures, jitter.draw())
+            }
+        };
+        tokio::time::sleep(wait).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, IsCa, Issuer};
+
+    use super::*;
+
+    /// A chain as istiod answers: leaf, root.
+    fn chain(identity: Option<&str>) -> Vec<String> {
+        let root_key = KeyPair::generate().expect("a key");
+        let mut root = CertificateParams::default();
+        root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let root_pem = root.self_signed(&root_key).expect("signed").pem();
+        let mut leaf = CertificateParams::default();
+        leaf.subject_alt_names = identity.map(|uri| SanType::URI(uri.try_into().expect("a URI"))).into_iter().collect();
+        leaf.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        leaf.not_after = rcgen::date_time_ymd(2099, 1, 1);
+        let key = KeyPair::generate().expect("a key");
+        vec![leaf.signed_by(&key, &Issuer::new(root, root_key)).expect("signed").pem(), root_pem]
+    }
+
+    #[test]
+    fn chain_and_roots_are_told_apart_and_the_identity_read() {
+        let parts = chain(Some("spiffe://cluster.local/ns/demo/sa/echo"));
+        let certificate = Certificate::from_chain(parts.clone(), "secret key".into()).expect("valid");
+        assert_eq!((&certificate.chain, &certificate.roots), (&parts[0], &parts[1]));
+        assert_eq!(certificate.identity, "spiffe://cluster.local/ns/demo/sa/echo");
+        assert!(!format!("{certificate:?}").contains("secret"), "a key is never shown");
+        let life = certificate.not_after.duration_since(certificate.obtained).expect("positive");
+        let at = |draw| {
+            certificate.renew_at(draw).duration_since(certificate.obtained).expect("later").as_secs_f64() / life.as_secs_f64()
+        };
+        assert!((at(0.5) - 0.5).abs() < 1e-6 && (at(0.0) - 0.49).abs() < 1e-6 && (at(1.0) - 0.51).abs() < 1e-6);
+        assert!(!certificate.is_valid(certificate.not_after) && certificate.is_valid(certificate.obtained));
+    }
+
+    #[test]
+    fn an_answer_that_is_no_chain_is_an_error() {
+        for bad in [vec![], vec!["alone".into()], vec!["no pem".into(), "root".into()], chain(None)] {
+            assert!(Certificate::from_chain(bad, String::new()).is_err());
+        }
+    }
+}
