@@ -332,6 +332,71 @@ fn weights_of_a_virtual_service_are_weights_of_the_list() {
 }
 
 #[test]
+fn a_delegated_route_is_merged_and_a_rule_per_port_counts_for_its_port() {
+    let mesh = Mesh::start();
+    mesh.apply(&echo());
+    mesh.apply(&rule(SUBSETS));
+    mesh.apply(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: root, namespace: demo}\nspec:\n  hosts: [echo.demo.svc.cluster.local]\n  \
+         http: [{match: [{uri: {prefix: /}}], delegate: {name: part}}]\n---\n\
+         apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: part, namespace: demo}\nspec:\n  \
+         http: [{route: [{destination: {host: echo.demo.svc.cluster.local, subset: v2}}]}]\n",
+    );
+    mesh.both("echo:8080", "ready 127.0.0.32:8080");
+    mesh.apply(&rule(&format!(
+        "{SUBSETS}, trafficPolicy: {{portLevelSettings: [{{port: {{number: 8080}}, tls: {{mode: ISTIO_MUTUAL}}}}]}}"
+    )));
+    mesh.both("echo:8080/v1", "invalid (tls_required)");
+    mesh.apply(&rule(&format!(
+        "{SUBSETS}, trafficPolicy: {{portLevelSettings: [{{port: {{number: 9999}}, tls: {{mode: ISTIO_MUTUAL}}}}]}}"
+    )));
+    mesh.both("echo:8080/v1", "ready 127.0.0.31:8080");
+}
+
+#[test]
+fn what_an_endpoint_accepts_arrives_with_it() {
+    let mesh = Mesh::start();
+    let endpoints = "  resolution: STATIC\n  endpoints:\n  - {address: 127.0.0.91, labels: {security.istio.io/tlsMode: istio}}\n  - {address: 127.0.0.92}\n";
+    mesh.apply(&entry("mixed", "mixed.example", endpoints));
+    mesh.both("mixed.example:80", "ready 127.0.0.91:80 127.0.0.92:80");
+    let flags = |client: &Client| -> Vec<(u8, bool)> {
+        let snapshot = client.snapshot();
+        let list = &snapshot.get("mixed.example:80").unwrap().list;
+        let mut flags: Vec<_> =
+            list.endpoints().iter().map(|e| (e.ip[3], e.flags & proxyless_core::model::EndpointFlags::MAY_TLS != 0)).collect();
+        flags.sort_unstable();
+        flags
+    };
+    assert_eq!(flags(&mesh.clients[0]), [(91, true), (92, false)]);
+    // What a policy forbids is no longer offered.
+    mesh.apply("apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: default, namespace: demo}\nspec: {mtls: {mode: DISABLE}}\n");
+    let deadline = Instant::now() + PATIENCE;
+    while flags(&mesh.clients[0]) != [(91, false), (92, false)] {
+        assert!(Instant::now() < deadline, "{:?}", flags(&mesh.clients[0]));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_limit_on_new_streams_only_delays() {
+    let istiod = Istiod::start_with(&[], &[("PILOT_MAX_REQUESTS_PER_SECOND", "0.5")]);
+    istiod.apply("{apiVersion: v1, kind: Namespace, metadata: {name: demo}}");
+    istiod.apply(&echo());
+    // Each has a node of its own, and so a stream of its own.
+    let clients: Vec<_> = (1..=4)
+        .map(|n| {
+            open(json!({"server": istiod.plaintext(), "namespace": "demo", "pod_ip": "127.0.0.9", "pod_name": format!("p{n}")}))
+        })
+        .collect();
+    for client in &clients {
+        until(client, "echo:8080", "ready 127.0.0.31:8080 127.0.0.32:8080");
+    }
+    let refused =
+        clients.iter().filter(|client| client.describe().unwrap()["events"].to_string().contains("ResourceExhausted")).count();
+    assert!(refused > 0, "istiod has limited nobody");
+}
+
+#[test]
 fn locality_decides_priorities_and_shares() {
     let mesh = Mesh::with(Istiod::start(), json!({"locality": "region1/zone1/a"}));
     let endpoints = "  resolution: STATIC\n  endpoints:\n  - {address: 127.0.0.81, ports: {http: 9001}, locality: region1/zone1}\n  - {address: 127.0.0.82, ports: {http: 9002}, locality: region2/zone1}\n";
