@@ -214,7 +214,12 @@ async fn c_032_c_033_an_end_after_an_answer_is_no_failure_and_one_before_is_on_e
         let stream = place.script.accept().await;
         let status = described(&client, |status| status["servers"][0]["streams"] == 2).await;
         assert_eq!((&status["servers"][0]["server_failures"], &status["servers"][0]["connected"]), (&json!(0), &json!(true)));
-        drop(stream);
+        // On a socket for one client an end in order, so soon after another, would be taken for an eviction (E-14).
+        if place.settings["server"].as_str().unwrap().starts_with("unix:") {
+            stream.fail(tonic::Status::unavailable("no upstream"));
+        } else {
+            drop(stream);
+        }
         let status = described(&client, |status| status["servers"][0]["connected"] == false).await;
         assert_eq!(status["servers"][0]["server_failures"], 1);
         let mut stream = place.script.accept().await;
