@@ -11,7 +11,7 @@ use envoy_types::pb::{
                 cluster::{ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy},
             },
             core::v3::{
-                Address, AggregatedConfigSource, ConfigSource, HealthStatus, Locality, Metadata, SocketAddress, TransportSocket,
+                Address, AggregatedConfigSource, ConfigSource, Locality, Metadata, SocketAddress, TransportSocket,
                 address::Address as Kind, config_source::ConfigSourceSpecifier, socket_address::PortSpecifier,
             },
             endpoint::v3::{ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint::HostIdentifier},
@@ -23,7 +23,7 @@ use envoy_types::pb::{
         },
         r#type::matcher::v3::{RegexMatcher, StringMatcher, string_matcher::MatchPattern},
     },
-    google::protobuf::{Struct, UInt32Value, Value, value::Kind as ValueKind},
+    google::protobuf::{BoolValue, Struct, UInt32Value, Value, value::Kind as ValueKind},
 };
 
 use super::{
@@ -93,10 +93,11 @@ fn cluster(
     let tls = [subset_policy, policy].into_iter().flatten().find_map(|p| p.tls.as_ref()).map(|tls| tls.mode);
     let mut cluster = Cluster {
         name: name.into(),
-        lb_policy: match balancer {
-            Some(Simple::RoundRobin) => LbPolicy::RoundRobin,
-            Some(Simple::Random) => LbPolicy::Random,
-            Some(Simple::LeastRequest | Simple::Unspecified) | None => LbPolicy::LeastRequest,
+        lb_policy: match (balancer, resolution) {
+            (_, Resolution::None) => LbPolicy::ClusterProvided,
+            (Some(Simple::RoundRobin), _) => LbPolicy::RoundRobin,
+            (Some(Simple::Random), _) => LbPolicy::Random,
+            (Some(Simple::LeastRequest | Simple::Unspecified) | None, _) => LbPolicy::LeastRequest,
         } as i32,
         transport_socket: (tls == Some(TlsMode::IstioMutual))
             .then(|| TransportSocket { name: "envoy.transport_sockets.tls".into(), ..Default::default() }),
@@ -155,8 +156,9 @@ fn endpoint(workload: &WorkloadEntry, port: &ServicePort) -> LbEndpoint {
             address: Some(Address { address: Some(Kind::SocketAddress(socket)) }),
             ..Default::default()
         })),
-        health_status: HealthStatus::Healthy as i32,
         load_balancing_weight: Some(UInt32Value { value: workload.weight.max(1) }),
+        // Its health is not reported, which counts as healthy.
+        health_status: 0,
         metadata: tls_mode(workload),
     }
 }
@@ -196,6 +198,8 @@ fn http_routes(http: &HttpRoute, namespace: &str, port: u16) -> Vec<Route> {
         several => ClusterSpecifier::WeightedClusters(WeightedCluster {
             clusters: several
                 .iter()
+                // Who gets nothing is not mentioned.
+                .filter(|part| part.weight > 0)
                 .map(|part| ClusterWeight {
                     name: cluster(&part.destination),
                     weight: Some(UInt32Value { value: part.weight }),
@@ -243,7 +247,9 @@ fn route_match(http: &HttpMatch) -> RouteMatch {
             ..Default::default()
         }
     });
-    RouteMatch { path_specifier: Some(path), headers: headers.collect(), ..Default::default() }
+    // As istiod says it, for every condition that a VirtualService states.
+    let case_sensitive = Some(BoolValue { value: true });
+    RouteMatch { path_specifier: Some(path), headers: headers.collect(), case_sensitive, ..Default::default() }
 }
 
 #[cfg(test)]
