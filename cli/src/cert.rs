@@ -2,15 +2,14 @@
 //! `proxyless cert`: a workload certificate from istiod's CA, shown or written down.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::Write,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
 };
 
 use clap::Args;
-use proxyless_core::{certificate::Certificate, transport::Dialer};
+use proxyless_core::{cache::write_private, certificate::Certificate, transport::Dialer};
 use serde_json::json;
 
 use crate::{
@@ -63,11 +62,7 @@ fn write(folder: &Path, certificate: &Certificate) -> Result<(), Failure> {
     for (name, text) in
         [("cert-chain.pem", &certificate.chain), ("key.pem", &certificate.key), ("root-cert.pem", &certificate.roots)]
     {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(folder.join(name))?.write_all(text.as_bytes())?;
+        write_private(&folder.join(name), text.as_bytes())?;
     }
     Ok(())
 }

@@ -142,7 +142,7 @@ impl Unwritten {
         let bytes = sealed(&self.contents.encode_to_vec());
         // Two processes of one identity write the same thing; each needs a name of its own until it is whole.
         let next = self.path.with_extension(format!("{}.new", std::process::id()));
-        let written = write_new(&next, &bytes).and_then(|()| fs::rename(&next, &self.path));
+        let written = write_private(&next, &bytes).and_then(|()| fs::rename(&next, &self.path));
         written.map_err(|error| {
             // What is left of an attempt is of no use to anybody.
             let _ = fs::remove_file(&next);
@@ -161,9 +161,17 @@ pub fn sealed(contents: &[u8]) -> Bytes {
     bytes.into()
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file that only its owner can read, whatever was there before: an old file would keep its mode, a link would be followed.
+///
+/// # Errors
+/// Those of the file system.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
@@ -247,6 +255,21 @@ mod tests {
         #[cfg(unix)]
         assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).expect("there").permissions()) & 0o777, 0o600);
         assert_eq!(fs::read_dir(&folder).expect("there").count(), 1, "nothing else is left there");
+        fs::remove_dir_all(folder).expect("ours");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_old_file_that_others_may_read_does_not_lend_its_mode() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = folder("mode");
+        fs::create_dir_all(&folder).expect("writable");
+        let path = folder.join("key.pem");
+        fs::write(&path, "old").expect("writable");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("ours");
+        write_private(&path, b"new").expect("writable");
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read(&path).expect("there"), b"new");
         fs::remove_dir_all(folder).expect("ours");
     }
 

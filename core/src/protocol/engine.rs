@@ -93,7 +93,7 @@ pub struct Health {
 const NOT_FOUND: i32 = 5;
 const PERMISSION_DENIED: i32 = 7;
 
-/// Two ends of answered streams within this time are no accident on a socket for one client.
+/// Two ends of streams within this time are no accident on a socket for one client.
 const EVICTION: Duration = Duration::from_secs(10);
 /// How long the other client is left alone then.
 const KEEP_AWAY: Duration = Duration::from_secs(300);
