@@ -10,10 +10,9 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 pub use endpoints::endpoints;
 use proxyless_core::{
-    backoff::Backoff,
     cache,
     config::{Config, Sources},
-    protocol::{Decode, Effect, End, Engine, Kind, Lost, Policy, Settings, Variant},
+    protocol::{Decode, Effect, End, Engine, Kind, Lost, Settings, Variant},
     resource::{Limits, References, Resource, ResourceDecoder, kept_fields},
     target::Target,
 };
@@ -29,19 +28,7 @@ pub fn delta(data: &[u8]) {
 }
 
 fn responses(variant: Variant, data: &[u8]) {
-    let settings = Settings {
-        variant,
-        node: Bytes::from_static(b"node"),
-        resource_timeout: Duration::from_secs(15),
-        first_response_timeout: Duration::from_secs(30),
-        backoff: Backoff::default(),
-        seed: 1,
-        wildcard: None,
-        policy: Policy::default(),
-        full_state_on_reconnect: None,
-        unlisted_timeout: None,
-        yields: false,
-    };
+    let settings = Settings::new(variant, Bytes::from_static(b"node"));
     let mut engine = Engine::new(settings, decoder());
     engine.subscribe_all(Kind::Cluster);
     for name in ["a", "outbound|80||a.default.svc.cluster.local", "a.default.svc.cluster.local:80"] {

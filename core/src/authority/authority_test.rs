@@ -6,10 +6,7 @@ use std::time::Duration;
 use prost::Message;
 
 use super::*;
-use crate::{
-    backoff::Backoff,
-    protocol::{Any, DiscoveryResponse, End, Kind::Cluster as CDS, Kind::Endpoints as EDS, Policy, Request, Variant},
-};
+use crate::protocol::{Any, DiscoveryResponse, End, Kind::Cluster as CDS, Kind::Endpoints as EDS, Request, Variant};
 
 /// Resources are `name=value`.
 struct Text;
@@ -34,19 +31,7 @@ struct Trace {
 }
 
 fn settings() -> Settings {
-    Settings {
-        variant: Variant::Sotw,
-        node: Bytes::from_static(b"node"),
-        resource_timeout: Duration::from_secs(15),
-        first_response_timeout: Duration::from_secs(30),
-        backoff: Backoff::default(),
-        seed: 1,
-        wildcard: None,
-        policy: Policy::default(),
-        full_state_on_reconnect: None,
-        unlisted_timeout: None,
-        yields: false,
-    }
+    Settings::new(Variant::Sotw, Bytes::from_static(b"node"))
 }
 
 fn down() -> Lost {

@@ -76,6 +76,25 @@ pub struct Settings {
     pub yields: bool,
 }
 
+impl Settings {
+    /// What a server gets of which nothing special is known.
+    pub fn new(variant: Variant, node: Bytes) -> Self {
+        Self {
+            variant,
+            node,
+            resource_timeout: Duration::from_secs(15),
+            first_response_timeout: Duration::from_secs(30),
+            backoff: Backoff::default(),
+            seed: 1,
+            wildcard: None,
+            policy: Policy::default(),
+            full_state_on_reconnect: None,
+            unlisted_timeout: None,
+            yields: false,
+        }
+    }
+}
+
 /// How the server is doing (gRFC A78).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Health {

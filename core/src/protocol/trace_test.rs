@@ -10,7 +10,6 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::*;
-use crate::backoff::Backoff;
 
 /// Resources are `name=value`; a value of `bad` is rejected, also `bad-…`, `panic` panics.
 #[derive(Default)]
@@ -46,19 +45,7 @@ pub(super) struct Trace {
 }
 
 pub(super) fn settings(variant: Variant) -> Settings {
-    Settings {
-        variant,
-        node: Bytes::from_static(b"node"),
-        resource_timeout: Duration::from_secs(15),
-        first_response_timeout: Duration::from_secs(30),
-        backoff: Backoff::default(),
-        seed: 1,
-        wildcard: None,
-        policy: Policy::default(),
-        full_state_on_reconnect: None,
-        unlisted_timeout: None,
-        yields: false,
-    }
+    Settings::new(variant, Bytes::from_static(b"node"))
 }
 
 /// Plays a trace for these kinds, with old-style and with new-style names.
