@@ -9,7 +9,7 @@ use prost::Message;
 use super::{
     Decode, DeltaDiscoveryRequest, DeltaDiscoveryResponse, Effect, Engine, Gone, Kind, Request, Resource, Status, Time, Ttl,
     Wildcard,
-    engine::{Absorbed, Received},
+    fate::{Absorbed, Received},
     name::canonical,
     sotw::{INVALID_ARGUMENT, STAR},
     types::{Pending, TypeState},

@@ -13,6 +13,7 @@
 mod delta;
 mod effect;
 mod engine;
+mod fate;
 mod message;
 mod name;
 mod sotw;

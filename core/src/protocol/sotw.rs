@@ -6,7 +6,7 @@ use prost::Message;
 
 use super::{
     Any, Decode, DiscoveryRequest, DiscoveryResponse, Effect, Engine, Kind, Request, Resource, Status, Time, Ttl, Wildcard,
-    engine::{Absorbed, Received},
+    fate::{Absorbed, Received},
     message::RESOURCE_URL,
     name::canonical,
 };
