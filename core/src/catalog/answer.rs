@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use super::Need;
-use crate::{model::State, select::List};
+use crate::{
+    model::{State, Traffic},
+    select::List,
+};
 
 /// An answer with everything that a reader is told.
 #[derive(Clone, Debug)]
@@ -14,11 +17,12 @@ pub(super) struct Settled {
     pub(super) detail: String,
     pub(super) partial: bool,
     pub(super) list: Arc<List>,
+    pub(super) traffic: Option<Arc<Traffic>>,
 }
 
 impl Settled {
     pub(super) fn without_list(state: State, resolved: Arc<str>, detail: String) -> Self {
-        Self { resolved, state, detail, partial: false, list: Arc::default() }
+        Self { resolved, state, detail, partial: false, list: Arc::default(), traffic: None }
     }
 }
 

@@ -3,7 +3,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::{
-    model::{Action, Endpoint, Invalid, Locality, Route, Share, State, Tls},
+    model::{Action, Condition, Endpoint, Forward, Invalid, Locality, OutlierDetection, Policy, Route, Share, State, Tls},
     store::Entry,
 };
 
@@ -84,7 +84,7 @@ fn name(port: u16, subset: &str, host: &str) -> String {
 }
 
 fn cluster_with_tls(cluster: &str, tls: Tls) -> Effect<Resource> {
-    let value = Cluster { discovery: Discovery::Eds(cluster.into()), tls, locality_weighted: false, lb_policy: "ROUND_ROBIN" };
+    let value = Cluster { discovery: Discovery::Eds(cluster.into()), tls, locality_weighted: false, policy: Arc::default() };
     Effect::Update { kind: Kind::Cluster, name: cluster.into(), value: Resource::Cluster(Arc::new(value)), body: Bytes::new() }
 }
 
@@ -100,8 +100,9 @@ fn assignment(name: &str, octets: &[u8]) -> Effect<Resource> {
 
 fn routes(name: &str, shares: &[(&str, u32)]) -> Effect<Resource> {
     let shares: Vec<Share> = shares.iter().map(|(cluster, weight)| Share { cluster: (*cluster).into(), weight: *weight }).collect();
-    let routes =
-        if shares.is_empty() { vec![] } else { vec![Route { unconditional: true, action: Action::Forward(shares.into()) }] };
+    let action = Action::Forward(Forward { clusters: shares.into(), ..Default::default() });
+    let route = Route { name: "".into(), condition: Condition::default(), action, fault: None };
+    let routes = if route.action == Action::Forward(Forward::default()) { vec![] } else { vec![route] };
     let table = RouteTable { has_host: !routes.is_empty(), routes: routes.into() };
     Effect::Update { kind: Kind::Routes, name: name.into(), value: Resource::Routes(Arc::new(table)), body: Bytes::new() }
 }
@@ -239,6 +240,26 @@ fn a_new_target_whose_route_leads_nowhere_is_invalid_at_once() {
     mesh.apply(vec![cluster(&name(8080, "", HOST)), ANSWERED]);
     mesh.apply(vec![routes(&format!("{HOST}:8080"), &[(&name(8080, "v9", HOST), 1)])]);
     assert_eq!(mesh.state("go-sc-a"), State::Invalid(Invalid::RouteToUnknownCluster));
+}
+
+#[test]
+fn routes_and_policies_stand_beside_the_list_and_their_change_is_told() {
+    let mut mesh = served("go-sc-a");
+    let base = name(8080, "", HOST);
+    let traffic = mesh.said["go-sc-a"].traffic.clone().expect("ready");
+    assert_eq!((&*traffic.clusters[0].cluster, traffic.routes.is_some()), (base.as_str(), true));
+    let outlier_detection = Some(OutlierDetection { consecutive_5xx: Some(7), ..Default::default() });
+    let policy = Arc::new(Policy { outlier_detection, ..Default::default() });
+    let Effect::Update { kind, name, value: Resource::Cluster(cluster), body } = cluster(&base) else { panic!("a cluster") };
+    let value = Resource::Cluster(Arc::new(Cluster { policy: Arc::clone(&policy), ..Cluster::clone(&cluster) }));
+    mesh.said.clear();
+    mesh.apply(vec![Effect::Update { kind, name, value, body }]);
+    let said = mesh.said["go-sc-a"].traffic.clone().expect("ready");
+    assert_eq!(said.clusters[0].policy, policy);
+    assert_eq!(mesh.list("go-sc-a"), [(1, 1), (2, 1)]);
+    mesh.watch("go-sc-a/v1");
+    mesh.apply(vec![assignment(&self::name(8080, "v1", HOST), &[1])]);
+    assert!(mesh.said["go-sc-a/v1"].traffic.as_ref().expect("ready").routes.is_none(), "a subset is asked for past all routes");
 }
 
 #[test]

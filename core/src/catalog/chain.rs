@@ -9,7 +9,7 @@ use super::{
     watched::Watched,
 };
 use crate::{
-    model::{Cluster, ClusterName, Discovery, Invalid, ListenerRoutes, RouteTable, Share, State, Tls},
+    model::{Cluster, ClusterName, Discovery, Invalid, ListenerRoutes, Reached, RouteTable, Share, State, Tls, Traffic},
     protocol::{Kind, Time},
     select::{Part, effective},
     target::{HostMatch, Service, Subject},
@@ -131,14 +131,14 @@ impl Catalog {
             return Answer::Complete(Settled::without_list(State::Invalid(Invalid::UndefinedSubset), resolved, detail));
         }
         let cluster = ClusterName { subset, ..base }.to_string();
-        self.follow_shares(&[Share { cluster: cluster.into(), weight: 1 }], resolved, String::new(), needs)
+        self.follow_shares(&[Share { cluster: cluster.into(), weight: 1 }], resolved, None, String::new(), needs)
     }
 
     fn follow_route(&self, base: ClusterName<'_>, needs: &mut Vec<Need>) -> Answer {
         let resolved: Arc<str> = format!("{}:{}", base.host, base.port).into();
         let own = [Share { cluster: base.to_string().into(), weight: 1 }];
         if !self.rules.routes {
-            return self.follow_shares(&own, resolved, String::new(), needs);
+            return self.follow_shares(&own, resolved, None, String::new(), needs);
         }
         needs.push((Kind::Routes, Arc::clone(&resolved)));
         // Asked for together with the route: most routes lead to the service's own cluster, so that one answer completes both.
@@ -147,12 +147,12 @@ impl Catalog {
             return Answer::Waiting;
         };
         match table.as_ref().filter(|table| table.has_host) {
-            None => self.follow_shares(&own, resolved, String::new(), needs),
+            None => self.follow_shares(&own, resolved, None, String::new(), needs),
             Some(table) => match table.default_shares() {
-                Some(shares) => self.follow_shares(shares, resolved, String::new(), needs),
+                Some(shares) => self.follow_shares(shares, resolved, Some(table), String::new(), needs),
                 None => {
                     let warning = "no route takes every request; the whole service is listed".to_owned();
-                    self.follow_shares(&own, resolved, warning, needs)
+                    self.follow_shares(&own, resolved, Some(table), warning, needs)
                 }
             },
         }
@@ -203,7 +203,7 @@ impl Catalog {
             let detail = format!("the control plane has no subset {} of {}", name.subset, name.host);
             return Answer::Complete(Settled::without_list(State::Invalid(Invalid::UndefinedSubset), resolved, detail));
         }
-        self.follow_shares(&[Share { cluster, weight: 1 }], resolved, String::new(), needs)
+        self.follow_shares(&[Share { cluster, weight: 1 }], resolved, None, String::new(), needs)
     }
 
     /// What a listener leads to; `own` are the clusters of a route table that leaves everything open.
@@ -229,11 +229,11 @@ impl Catalog {
             },
         };
         match (table.default_shares().filter(|_| table.has_host), own) {
-            (Some(shares), _) => Found::Yes(self.follow_shares(shares, Arc::clone(resolved), String::new(), needs)),
+            (Some(shares), _) => Found::Yes(self.follow_shares(shares, Arc::clone(resolved), Some(table), String::new(), needs)),
             (None, []) => nowhere(format!("no route of listener {name} takes every request")),
             (None, own) => {
                 let warning = "no route takes every request; the whole service is listed".to_owned();
-                Found::Yes(self.follow_shares(own, Arc::clone(resolved), warning, needs))
+                Found::Yes(self.follow_shares(own, Arc::clone(resolved), Some(table), warning, needs))
             }
         }
     }
@@ -241,7 +241,9 @@ impl Catalog {
     fn follow_cluster(&self, name: &str, needs: &mut Vec<Need>) -> Answer {
         let name: Arc<str> = name.into();
         match self.cluster(&name) {
-            Found::Yes(_) => self.follow_shares(&[Share { cluster: Arc::clone(&name), weight: 1 }], name, String::new(), needs),
+            Found::Yes(_) => {
+                self.follow_shares(&[Share { cluster: Arc::clone(&name), weight: 1 }], name, None, String::new(), needs)
+            }
             found => {
                 needs.push((Kind::Cluster, name));
                 match found {
@@ -252,7 +254,15 @@ impl Catalog {
         }
     }
 
-    fn follow_shares(&self, shares: &[Share], resolved: Arc<str>, warning: String, needs: &mut Vec<Need>) -> Answer {
+    fn follow_shares(
+        &self,
+        shares: &[Share],
+        resolved: Arc<str>,
+        routes: Option<&Arc<RouteTable>>,
+        warning: String,
+        needs: &mut Vec<Need>,
+    ) -> Answer {
+        let mut reached = Vec::with_capacity(shares.len());
         let mut parts = Vec::with_capacity(shares.len());
         let (mut waiting, mut missing) = (false, Vec::new());
         for share in shares {
@@ -270,6 +280,12 @@ impl Catalog {
             if let Some(refusal) = self.refuse(&share.cluster, cluster) {
                 return Answer::Complete(Settled::without_list(State::Invalid(refusal.0), resolved, refusal.1));
             }
+            reached.push(Reached {
+                cluster: Arc::clone(&share.cluster),
+                weight: share.weight,
+                tls: cluster.tls,
+                policy: Arc::clone(&cluster.policy),
+            });
             match self.assignment(cluster) {
                 Found::Yes(assignment) => parts.push((assignment, share.weight, cluster.locality_weighted)),
                 Found::No => {}
@@ -293,7 +309,8 @@ impl Catalog {
             .map(|(assignment, share, locality_weighted)| Part { assignment, share: *share, locality_weighted: *locality_weighted })
             .collect();
         let list = Arc::new(effective(&parts));
-        let settled = Settled { resolved, state: State::Ready, detail, partial: !missing.is_empty(), list };
+        let traffic = Some(Arc::new(Traffic { routes: routes.cloned(), clusters: reached.into() }));
+        let settled = Settled { resolved, state: State::Ready, detail, partial: !missing.is_empty(), list, traffic };
         if missing.is_empty() { Answer::Complete(settled) } else { Answer::Doubtful(settled) }
     }
 

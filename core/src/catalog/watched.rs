@@ -102,6 +102,7 @@ impl Watched {
                 detail: settled.detail.into(),
                 partial: settled.partial,
                 list: settled.list,
+                traffic: settled.traffic,
                 changed_at: 0,
             },
         ));

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use super::Assignment;
+use serde::Serialize;
+
+use super::{Assignment, Policy};
 
 /// Where the endpoints of a cluster come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +19,8 @@ pub enum Discovery {
 }
 
 /// What a cluster says about TLS towards its endpoints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Tls {
     /// Plaintext.
     Off,
@@ -27,7 +30,7 @@ pub enum Tls {
     Required,
 }
 
-/// One CDS resource, reduced to what endpoint lists need.
+/// One CDS resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
     /// Source of its endpoints.
@@ -36,8 +39,8 @@ pub struct Cluster {
     pub tls: Tls,
     /// Locality weights count (`locality_weighted_lb_config`).
     pub locality_weighted: bool,
-    /// Envoy's name of the load-balancing policy, for instance `ROUND_ROBIN`.
-    pub lb_policy: &'static str,
+    /// What it asks of its callers; equal ones are shared.
+    pub policy: Arc<Policy>,
 }
 
 /// Istio's cluster name `outbound|port|subset|host`, borrowed.

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Cluster: from `envoy-types` to what endpoint lists need.
+//! Cluster: from `envoy-types` to where its endpoints are and what it asks of its callers.
 
 use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::cluster::v3::{
     Cluster as Proto,
-    cluster::{ClusterDiscoveryType, DiscoveryType, LbPolicy, common_lb_config::LocalityConfigSpecifier},
+    cluster::{ClusterDiscoveryType, DiscoveryType, common_lb_config::LocalityConfigSpecifier},
 };
 use prost::Message;
 
-use super::{AssignmentDecoder, References, is_ads};
+use super::{AssignmentDecoder, References, intern::Interner, is_ads, policy};
 use crate::{
-    model::{Cluster, Discovery, Tls},
+    model::{Cluster, Discovery, Policy, Tls},
     protocol::Kind,
 };
 
@@ -21,6 +21,7 @@ pub(super) fn decode(
     name: &str,
     body: &[u8],
     assignments: &mut AssignmentDecoder,
+    policies: &mut Interner<Policy>,
     references: &References,
 ) -> Result<Cluster, String> {
     let proto = Proto::decode(body).map_err(|error| format!("does not decode: {error}"))?;
@@ -30,7 +31,7 @@ pub(super) fn decode(
         locality_weighted: proto.common_lb_config.as_ref().is_some_and(|config| {
             matches!(config.locality_config_specifier, Some(LocalityConfigSpecifier::LocalityWeightedLbConfig(_)))
         }),
-        lb_policy: LbPolicy::try_from(proto.lb_policy).map_or("UNKNOWN", |policy| policy.as_str_name()),
+        policy: policies.intern(policy::convert(&proto)?),
     })
 }
 
@@ -98,7 +99,8 @@ mod tests {
     }
 
     fn convert(proto: &Proto) -> Result<Cluster, String> {
-        decode(&proto.name, &proto.encode_to_vec(), &mut AssignmentDecoder::default(), &References::default())
+        let (assignments, policies) = (&mut AssignmentDecoder::default(), &mut Interner::default());
+        decode(&proto.name, &proto.encode_to_vec(), assignments, policies, &References::default())
     }
 
     #[test]

@@ -37,7 +37,7 @@ const MAX_PRIORITY: u64 = 128;
 #[derive(Debug, Default)]
 pub struct AssignmentDecoder {
     limits: Limits,
-    strings: Interner,
+    strings: Interner<str>,
 }
 
 impl AssignmentDecoder {
@@ -125,7 +125,7 @@ struct RawExtension<'a> {
 
 struct Walk<'a, 's> {
     limits: Limits,
-    strings: &'s mut Interner,
+    strings: &'s mut Interner<str>,
     names_allowed: bool,
     endpoints: Vec<Endpoint>,
     localities: Vec<Locality>,

@@ -3,6 +3,8 @@
 //!
 //! A list of what stays, not of what goes: a secret in a field that nobody thought of does not get there.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use envoy_types::pb::{
     envoy::{
@@ -11,19 +13,30 @@ use envoy_types::pb::{
             core::v3::TransportSocket,
             listener::v3::{ApiListener, Listener},
             route::v3::{
-                Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, WeightedCluster, route::Action,
-                route_action::ClusterSpecifier, weighted_cluster::ClusterWeight,
+                RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, WeightedCluster,
+                retry_policy::RetryHostPredicate,
+                route::Action,
+                route_action::{ClusterSpecifier, RequestMirrorPolicy},
+                weighted_cluster::ClusterWeight,
             },
         },
-        extensions::filters::network::http_connection_manager::v3::{
-            HttpConnectionManager, http_connection_manager::RouteSpecifier,
+        extensions::{
+            filters::{
+                http::fault::v3::{FaultAbort, HttpFault},
+                network::http_connection_manager::v3::{HttpConnectionManager, http_connection_manager::RouteSpecifier},
+            },
+            upstreams::http::v3::HttpProtocolOptions,
         },
     },
     google::protobuf::Any,
 };
 use prost::Message;
 
-use super::listener::MANAGER;
+use super::{
+    listener::MANAGER,
+    policy::HTTP_OPTIONS,
+    routes::{FAULT, FAULT_TYPE, PREVIOUS_PRIORITIES},
+};
 use crate::protocol::Kind;
 
 /// The same resource for this client, without anything else. What does not decode, and so was never accepted, becomes empty.
@@ -46,6 +59,16 @@ fn cluster(full: Cluster) -> Cluster {
         load_assignment: full.load_assignment,
         common_lb_config: full.common_lb_config,
         lb_policy: full.lb_policy,
+        connect_timeout: full.connect_timeout,
+        circuit_breakers: full.circuit_breakers,
+        outlier_detection: full.outlier_detection,
+        upstream_connection_options: full.upstream_connection_options,
+        typed_extension_protocol_options: full
+            .typed_extension_protocol_options
+            .into_iter()
+            .filter(|(key, _)| key == HTTP_OPTIONS)
+            .map(|(key, any)| (key, http_options(any)))
+            .collect(),
         transport_socket: full.transport_socket.map(named),
         transport_socket_matches: full
             .transport_socket_matches
@@ -56,14 +79,33 @@ fn cluster(full: Cluster) -> Cluster {
     }
 }
 
+fn http_options(any: Any) -> Any {
+    let full = HttpProtocolOptions::decode(any.value.as_slice()).unwrap_or_default();
+    let kept = HttpProtocolOptions {
+        common_http_protocol_options: full.common_http_protocol_options,
+        upstream_protocol_options: full.upstream_protocol_options,
+        ..Default::default()
+    };
+    Any { type_url: any.type_url, value: kept.encode_to_vec() }
+}
+
 fn routes(full: RouteConfiguration) -> RouteConfiguration {
     let host = |host: VirtualHost| VirtualHost {
         name: host.name,
         domains: host.domains,
         routes: host.routes.into_iter().map(route).collect(),
+        retry_policy: host.retry_policy.map(retry),
+        request_mirror_policies: host.request_mirror_policies.into_iter().map(mirror).collect(),
+        typed_per_filter_config: faults(host.typed_per_filter_config),
         ..Default::default()
     };
-    RouteConfiguration { name: full.name, virtual_hosts: full.virtual_hosts.into_iter().map(host).collect(), ..Default::default() }
+    RouteConfiguration {
+        name: full.name,
+        virtual_hosts: full.virtual_hosts.into_iter().map(host).collect(),
+        request_mirror_policies: full.request_mirror_policies.into_iter().map(mirror).collect(),
+        typed_per_filter_config: faults(full.typed_per_filter_config),
+        ..Default::default()
+    }
 }
 
 fn route(full: Route) -> Route {
@@ -80,23 +122,62 @@ fn route(full: Route) -> Route {
                 }),
                 other => other,
             }),
+            timeout: action.timeout,
+            retry_policy: action.retry_policy.map(retry),
+            request_mirror_policies: action.request_mirror_policies.into_iter().map(mirror).collect(),
             ..Default::default()
         }),
-        // Whatever else it does, it does not forward.
-        _ => Action::NonForwardingAction(Default::default()),
+        Action::Redirect(_) => Action::Redirect(Default::default()),
+        Action::DirectResponse(_) => Action::DirectResponse(Default::default()),
+        Action::FilterAction(_) => Action::FilterAction(Default::default()),
+        Action::NonForwardingAction(_) => Action::NonForwardingAction(Default::default()),
     });
-    // Only whether there is a condition counts; values of headers may be secrets.
     let condition = full.r#match.map(|m| RouteMatch {
         path_specifier: m.path_specifier,
-        headers: vec![Default::default(); m.headers.len().min(1)],
-        query_parameters: vec![Default::default(); m.query_parameters.len().min(1)],
-        dynamic_metadata: vec![Default::default(); m.dynamic_metadata.len().min(1)],
+        case_sensitive: m.case_sensitive,
+        headers: m.headers,
+        query_parameters: m.query_parameters,
         runtime_fraction: m.runtime_fraction,
+        // Only whether there is one counts.
+        dynamic_metadata: vec![Default::default(); m.dynamic_metadata.len().min(1)],
+        cookies: vec![Default::default(); m.cookies.len().min(1)],
+        filter_state: vec![Default::default(); m.filter_state.len().min(1)],
         grpc: m.grpc,
         tls_context: m.tls_context,
-        ..Default::default()
     });
-    Route { name: full.name, r#match: condition, action, ..Default::default() }
+    let typed_per_filter_config = faults(full.typed_per_filter_config);
+    Route { name: full.name, r#match: condition, action, typed_per_filter_config, ..Default::default() }
+}
+
+fn retry(full: RetryPolicy) -> RetryPolicy {
+    RetryPolicy {
+        retry_on: full.retry_on,
+        num_retries: full.num_retries,
+        per_try_timeout: full.per_try_timeout,
+        retry_priority: full.retry_priority.filter(|priority| priority.name == PREVIOUS_PRIORITIES),
+        retry_host_predicate: full
+            .retry_host_predicate
+            .into_iter()
+            .map(|predicate| RetryHostPredicate { name: predicate.name, config_type: None })
+            .collect(),
+        retriable_status_codes: full.retriable_status_codes,
+        retry_back_off: full.retry_back_off,
+        ..Default::default()
+    }
+}
+
+fn mirror(full: RequestMirrorPolicy) -> RequestMirrorPolicy {
+    RequestMirrorPolicy { cluster: full.cluster, runtime_fraction: full.runtime_fraction, ..Default::default() }
+}
+
+/// Settings of filters: those of the fault filter, without the body of its answers.
+fn faults(full: HashMap<String, Any>) -> HashMap<String, Any> {
+    let kept = |any: Any| {
+        let full = HttpFault::decode(any.value.as_slice()).unwrap_or_default();
+        let abort = full.abort.map(|abort| FaultAbort { response_body: String::new(), ..abort });
+        Any { type_url: any.type_url, value: HttpFault { delay: full.delay, abort, ..Default::default() }.encode_to_vec() }
+    };
+    full.into_iter().filter(|(key, any)| key == FAULT && any.type_url == FAULT_TYPE).map(|(key, any)| (key, kept(any))).collect()
 }
 
 fn listener(full: Listener) -> Listener {
@@ -115,16 +196,23 @@ fn listener(full: Listener) -> Listener {
 
 #[cfg(test)]
 mod tests {
-    use envoy_types::pb::envoy::{
-        config::{
-            cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType, EdsClusterConfig},
-            core::v3::{
-                AggregatedConfigSource, ConfigSource, DataSource, HeaderValue, HeaderValueOption,
-                config_source::ConfigSourceSpecifier, data_source::Specifier, transport_socket::ConfigType,
+    use envoy_types::pb::{
+        envoy::{
+            config::{
+                cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType, EdsClusterConfig},
+                core::v3::{
+                    AggregatedConfigSource, ConfigSource, DataSource, HeaderValue, HeaderValueOption, HttpProtocolOptions,
+                    TypedExtensionConfig, config_source::ConfigSourceSpecifier, data_source::Specifier,
+                    transport_socket::ConfigType,
+                },
+                route::v3::{HeaderMatcher, header_matcher::HeaderMatchSpecifier, route_match::PathSpecifier},
             },
-            route::v3::{HeaderMatcher, route_match::PathSpecifier},
+            extensions::{
+                filters::http::fault::v3::fault_abort::ErrorType,
+                transport_sockets::tls::v3::{CommonTlsContext, TlsCertificate, UpstreamTlsContext},
+            },
         },
-        extensions::transport_sockets::tls::v3::{CommonTlsContext, TlsCertificate, UpstreamTlsContext},
+        google::protobuf::Duration,
     };
 
     use super::*;
@@ -170,7 +258,17 @@ mod tests {
         };
         check(Kind::Cluster, Cluster { transport_socket: Some(socket()), ..full.clone() }.encode_to_vec());
         let matches = vec![TransportSocketMatch { transport_socket: Some(socket()), ..Default::default() }];
-        check(Kind::Cluster, Cluster { transport_socket_matches: matches, ..full }.encode_to_vec());
+        check(Kind::Cluster, Cluster { transport_socket_matches: matches, ..full.clone() }.encode_to_vec());
+        let common = HttpProtocolOptions { idle_timeout: Some(Duration { seconds: 45, nanos: 0 }), ..Default::default() };
+        let named = TypedExtensionConfig { name: SECRET.into(), ..Default::default() };
+        let options = super::HttpProtocolOptions {
+            common_http_protocol_options: Some(common),
+            header_validation_config: Some(named),
+            ..Default::default()
+        };
+        let any = Any { type_url: format!("type.googleapis.com/{HTTP_OPTIONS}"), value: options.encode_to_vec() };
+        let with_options = Cluster { typed_extension_protocol_options: HashMap::from([(HTTP_OPTIONS.to_owned(), any)]), ..full };
+        check(Kind::Cluster, with_options.encode_to_vec());
     }
 
     #[test]
@@ -186,10 +284,21 @@ mod tests {
             request_headers_to_add: vec![option.clone()],
             ..Default::default()
         };
-        let secret_match = vec![HeaderMatcher { name: SECRET.into(), ..Default::default() }];
+        let header = |name: &str| HeaderMatcher {
+            name: name.into(),
+            header_match_specifier: Some(HeaderMatchSpecifier::PresentMatch(true)),
+            ..Default::default()
+        };
+        let abort = FaultAbort { error_type: Some(ErrorType::HttpStatus(503)), response_body: SECRET.into(), ..Default::default() };
+        let fault = HttpFault { abort: Some(abort), ..Default::default() };
+        let fault = Any { type_url: FAULT_TYPE.into(), value: fault.encode_to_vec() };
+        let other = Any { type_url: "type.googleapis.com/x".into(), value: SECRET.into() };
+        let filters = HashMap::from([(FAULT.to_owned(), fault), ("other".to_owned(), other)]);
+        let retry = RetryPolicy { retry_on: "5xx".into(), retriable_headers: vec![header(SECRET)], ..Default::default() };
+        let routes = vec![Route { typed_per_filter_config: filters, ..to("a", vec![header("x")]) }, to("b", vec![])];
         let inline = RouteConfiguration {
             name: "r".into(),
-            virtual_hosts: vec![VirtualHost { routes: vec![to("a", secret_match), to("b", vec![])], ..Default::default() }],
+            virtual_hosts: vec![VirtualHost { routes, retry_policy: Some(retry), ..Default::default() }],
             ..Default::default()
         };
         check(Kind::Routes, inline.encode_to_vec());

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Listener: where a client-side listener takes its routes from.
 
+use std::sync::Arc;
+
 use envoy_types::pb::envoy::{
     config::listener::v3::Listener,
     extensions::filters::network::http_connection_manager::v3::{HttpConnectionManager, http_connection_manager::RouteSpecifier},
@@ -31,7 +33,7 @@ pub(super) fn decode(body: &[u8], references: &References) -> Result<ListenerRou
             references.check(Kind::Routes, &rds.route_config_name)?;
             Ok(ListenerRoutes::Rds(rds.route_config_name.into()))
         }
-        Some(RouteSpecifier::RouteConfig(inline)) => Ok(ListenerRoutes::Inline(routes::convert(&inline, references)?)),
+        Some(RouteSpecifier::RouteConfig(inline)) => Ok(ListenerRoutes::Inline(Arc::new(routes::convert(&inline, references)?))),
         Some(RouteSpecifier::ScopedRoutes(_)) | None => Ok(ListenerRoutes::None("it has no routes of the usual kind".into())),
     }
 }

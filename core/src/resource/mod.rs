@@ -6,10 +6,12 @@
 //! that rejects a cluster for a setting it does not use hides its endpoints.
 
 mod cluster;
+mod condition;
 mod endpoints;
 mod intern;
 mod kept;
 mod listener;
+mod policy;
 mod reference;
 mod routes;
 mod wire;
@@ -21,9 +23,11 @@ use bytes::Bytes;
 use envoy_types::pb::envoy::config::core::v3::{ConfigSource, config_source::ConfigSourceSpecifier};
 
 use crate::{
-    model::{Assignment, Cluster, ListenerRoutes, RouteTable},
+    model::{Assignment, Cluster, ListenerRoutes, Policy, RouteTable},
     protocol::{Decode, Kind},
 };
+
+use intern::Interner;
 
 pub use endpoints::{AssignmentDecoder, Limits};
 pub use kept::kept_fields;
@@ -46,13 +50,14 @@ pub enum Resource {
 #[derive(Debug, Default)]
 pub struct ResourceDecoder {
     assignments: AssignmentDecoder,
+    policies: Interner<Policy>,
     references: References,
 }
 
 impl ResourceDecoder {
     /// A decoder with these limits and authorities.
     pub fn new(limits: Limits, references: References) -> Self {
-        Self { assignments: AssignmentDecoder::new(limits), references }
+        Self { assignments: AssignmentDecoder::new(limits), policies: Interner::default(), references }
     }
 }
 
@@ -66,9 +71,8 @@ impl Decode for ResourceDecoder {
 
     fn decode(&mut self, kind: Kind, name: &str, body: &Bytes) -> Result<Resource, String> {
         match kind {
-            Kind::Cluster => {
-                cluster::decode(name, body, &mut self.assignments, &self.references).map(|c| Resource::Cluster(Arc::new(c)))
-            }
+            Kind::Cluster => cluster::decode(name, body, &mut self.assignments, &mut self.policies, &self.references)
+                .map(|c| Resource::Cluster(Arc::new(c))),
             Kind::Endpoints => self.assignments.decode(body).map(|a| Resource::Assignment(Arc::new(a))),
             Kind::Routes => routes::decode(body, &self.references).map(|r| Resource::Routes(Arc::new(r))),
             Kind::Listener => listener::decode(body, &self.references).map(|l| Resource::Listener(Arc::new(l))),

@@ -1,19 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
-//! RouteConfiguration: which clusters an ordinary request reaches.
+//! RouteConfiguration: which requests go where, and how.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use envoy_types::pb::envoy::config::route::v3::{
-    Route as ProtoRoute, RouteAction, RouteConfiguration, RouteMatch, WeightedCluster, route::Action as ProtoAction,
-    route_action::ClusterSpecifier, route_match::PathSpecifier,
+use envoy_types::pb::{
+    envoy::{
+        config::route::v3::{
+            RetryPolicy as ProtoRetry, Route as ProtoRoute, RouteAction, RouteConfiguration, WeightedCluster,
+            retry_policy::retry_priority,
+            route::Action as ProtoAction,
+            route_action::{ClusterSpecifier, RequestMirrorPolicy},
+        },
+        extensions::{
+            filters::{
+                common::fault::v3::{FaultDelay, fault_delay::FaultDelaySecifier},
+                http::fault::v3::{FaultAbort, HttpFault, fault_abort::ErrorType},
+            },
+            retry::priority::previous_priorities::v3::PreviousPrioritiesConfig,
+        },
+    },
+    google::protobuf::Any,
 };
 use prost::Message;
 
-use super::References;
+use super::{
+    References,
+    condition::{self, fraction, runtime_fraction},
+    policy::{duration, number},
+};
 use crate::{
-    model::{Action, Route, RouteTable, Share},
+    model::{Abort, AbortStatus, Action, Delay, Fault, Forward, Fraction, Mirror, RetryPolicy, Route, RouteTable, Share},
     protocol::Kind,
 };
+
+/// The filter whose settings of a route are its faults.
+pub(super) const FAULT: &str = "envoy.filters.http.fault";
+pub(super) const FAULT_TYPE: &str = "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault";
+const PREVIOUS_HOSTS: &str = "envoy.retry_host_predicates.previous_hosts";
+pub(super) const PREVIOUS_PRIORITIES: &str = "envoy.retry_priorities.previous_priorities";
 
 pub(super) fn decode(body: &[u8], references: &References) -> Result<RouteTable, String> {
     convert(&RouteConfiguration::decode(body).map_err(|error| format!("does not decode: {error}"))?, references)
@@ -24,47 +48,70 @@ pub(super) fn convert(proto: &RouteConfiguration, references: &References) -> Re
     let Some(host) = proto.virtual_hosts.first() else {
         return Ok(RouteTable::default());
     };
-    let routes = host.routes.iter().map(route).collect::<Result<Vec<_>, _>>()?;
+    let inherited = Inherited {
+        retry: host.retry_policy.as_ref(),
+        mirrors: [&host.request_mirror_policies, &proto.request_mirror_policies],
+        filters: [&host.typed_per_filter_config, &proto.typed_per_filter_config],
+    };
+    let routes = host.routes.iter().map(|route| inherited.route(route)).collect::<Result<Vec<_>, _>>()?;
     for route in &routes {
-        if let Action::Forward(shares) = &route.action {
-            shares.iter().try_for_each(|share| references.check(Kind::Cluster, &share.cluster))?;
+        if let Action::Forward(forward) = &route.action {
+            forward.clusters.iter().try_for_each(|share| references.check(Kind::Cluster, &share.cluster))?;
         }
     }
     Ok(RouteTable { has_host: true, routes: routes.into() })
 }
 
-fn route(proto: &ProtoRoute) -> Result<Route, String> {
-    let at = || if proto.name.is_empty() { "a route".to_owned() } else { format!("route {:?}", proto.name) };
-    let condition = proto.r#match.as_ref().ok_or_else(|| format!("{} has no match", at()))?;
-    let action = match &proto.action {
-        Some(ProtoAction::Route(action)) => forward(action).map_err(|reason| format!("{}: {reason}", at()))?,
-        _ => Action::Other,
-    };
-    Ok(Route { unconditional: is_unconditional(condition), action })
+/// What counts for a route that does not say it itself; nearest first.
+struct Inherited<'a> {
+    retry: Option<&'a ProtoRetry>,
+    mirrors: [&'a Vec<RequestMirrorPolicy>; 2],
+    filters: [&'a HashMap<String, Any>; 2],
 }
 
-fn is_unconditional(condition: &RouteMatch) -> bool {
-    let any_path = match &condition.path_specifier {
-        Some(PathSpecifier::Prefix(prefix)) => prefix.is_empty() || prefix == "/",
-        _ => false,
-    };
-    any_path
-        && condition.headers.is_empty()
-        && condition.query_parameters.is_empty()
-        && condition.runtime_fraction.is_none()
-        && condition.grpc.is_none()
-        && condition.tls_context.is_none()
-        && condition.dynamic_metadata.is_empty()
-}
+impl Inherited<'_> {
+    fn route(&self, proto: &ProtoRoute) -> Result<Route, String> {
+        let at = |reason| match proto.name.as_str() {
+            "" => format!("a route: {reason}"),
+            name => format!("route {name:?}: {reason}"),
+        };
+        self.parts(proto).map_err(at)
+    }
 
-fn forward(action: &RouteAction) -> Result<Action, String> {
-    match &action.cluster_specifier {
-        Some(ClusterSpecifier::Cluster(name)) if name.is_empty() => Err("its cluster name is empty".into()),
-        Some(ClusterSpecifier::Cluster(name)) => {
-            Ok(Action::Forward(Arc::new([Share { cluster: name.as_str().into(), weight: 1 }])))
-        }
-        Some(ClusterSpecifier::WeightedClusters(weighted)) => shares(weighted).map(Action::Forward),
-        _ => Ok(Action::Other),
+    fn parts(&self, proto: &ProtoRoute) -> Result<Route, String> {
+        let condition = condition::convert(proto.r#match.as_ref().ok_or("it has no match")?)?;
+        let action = match &proto.action {
+            Some(ProtoAction::Route(action)) => self.forward(action)?,
+            Some(ProtoAction::Redirect(_)) => Action::Other("redirect"),
+            Some(ProtoAction::DirectResponse(_)) => Action::Other("direct_response"),
+            Some(ProtoAction::FilterAction(_)) => Action::Other("filter_action"),
+            Some(ProtoAction::NonForwardingAction(_)) => Action::Other("non_forwarding_action"),
+            None => Action::Other("unknown"),
+        };
+        let [host, table] = self.filters;
+        let any = [&proto.typed_per_filter_config, host, table]
+            .into_iter()
+            .find_map(|filters| filters.get(FAULT).filter(|any| any.type_url == FAULT_TYPE));
+        let fault = any.map(fault).transpose()?;
+        Ok(Route { name: proto.name.as_str().into(), condition, action, fault })
+    }
+
+    fn forward(&self, action: &RouteAction) -> Result<Action, String> {
+        let clusters = match &action.cluster_specifier {
+            Some(ClusterSpecifier::Cluster(name)) if name.is_empty() => return Err("its cluster name is empty".into()),
+            Some(ClusterSpecifier::Cluster(name)) => Arc::new([Share { cluster: name.as_str().into(), weight: 1 }]),
+            Some(ClusterSpecifier::WeightedClusters(weighted)) => shares(weighted)?,
+            Some(ClusterSpecifier::ClusterHeader(_)) => return Ok(Action::Other("cluster_header")),
+            _ => return Ok(Action::Other("unknown")),
+        };
+        let [host, table] = self.mirrors;
+        let mirrors = [&action.request_mirror_policies, host, table].into_iter().find(|mirrors| !mirrors.is_empty());
+        Ok(Action::Forward(Forward {
+            clusters,
+            timeout: duration("timeout", action.timeout.as_ref())?,
+            retry_policy: action.retry_policy.as_ref().or(self.retry).map(retry).transpose()?,
+            request_mirror_policies: mirrors.into_iter().flatten().map(mirror).collect::<Result<_, _>>()?,
+        }))
     }
 }
 
@@ -85,12 +132,87 @@ fn shares(weighted: &WeightedCluster) -> Result<Arc<[Share]>, String> {
     }
 }
 
+fn retry(proto: &ProtoRetry) -> Result<RetryPolicy, String> {
+    let num_retries = number(proto.num_retries);
+    if num_retries == Some(0) {
+        return Err("retry_policy.num_retries: 0 is no number of retries".into());
+    }
+    let (mut base_interval, mut max_interval) = (None, None);
+    if let Some(backoff) = &proto.retry_back_off {
+        base_interval = duration("retry_policy.retry_back_off.base_interval", backoff.base_interval.as_ref())?;
+        max_interval = duration("retry_policy.retry_back_off.max_interval", backoff.max_interval.as_ref())?;
+        if base_interval.is_none_or(|base| base.is_zero()) || max_interval.is_some_and(|max| max.is_zero()) {
+            return Err("retry_policy.retry_back_off: intervals above zero are expected".into());
+        }
+    }
+    let priority = proto.retry_priority.as_ref().filter(|priority| priority.name == PREVIOUS_PRIORITIES);
+    let update_frequency = priority.and_then(|priority| priority.config_type.as_ref()).map(|config| {
+        let retry_priority::ConfigType::TypedConfig(any) = config;
+        PreviousPrioritiesConfig::decode(any.value.as_slice()).map(|config| config.update_frequency)
+    });
+    Ok(RetryPolicy {
+        retry_on: proto.retry_on.as_str().into(),
+        num_retries,
+        per_try_timeout: duration("retry_policy.per_try_timeout", proto.per_try_timeout.as_ref())?,
+        retriable_status_codes: proto.retriable_status_codes.clone(),
+        base_interval,
+        max_interval,
+        avoid_previous_hosts: proto.retry_host_predicate.iter().any(|predicate| predicate.name == PREVIOUS_HOSTS),
+        previous_priorities_update_frequency: update_frequency
+            .transpose()
+            .map_err(|error| format!("retry_policy.retry_priority: {error}"))?
+            .and_then(|frequency| u32::try_from(frequency).ok()),
+    })
+}
+
+fn mirror(proto: &RequestMirrorPolicy) -> Result<Mirror, String> {
+    let share = proto.runtime_fraction.as_ref().map(runtime_fraction).transpose()?;
+    Ok(Mirror { cluster: proto.cluster.as_str().into(), runtime_fraction: share.unwrap_or(Fraction::ALL) })
+}
+
+fn fault(any: &Any) -> Result<Fault, String> {
+    let proto = HttpFault::decode(any.value.as_slice()).map_err(|error| format!("its fault: {error}"))?;
+    Ok(Fault { delay: proto.delay.as_ref().map(delay).transpose()?, abort: proto.abort.as_ref().map(abort).transpose()? })
+}
+
+fn delay(proto: &FaultDelay) -> Result<Delay, String> {
+    let fixed = match &proto.fault_delay_secifier {
+        Some(FaultDelaySecifier::FixedDelay(fixed)) => Some(fixed),
+        _ => None,
+    };
+    Ok(Delay {
+        fixed_delay: duration("fault.delay.fixed_delay", fixed)?,
+        percentage: proto.percentage.as_ref().map_or(Ok(Fraction::default()), fraction)?,
+    })
+}
+
+fn abort(proto: &FaultAbort) -> Result<Abort, String> {
+    let status = match &proto.error_type {
+        Some(ErrorType::HttpStatus(status)) => AbortStatus::HttpStatus(*status),
+        Some(ErrorType::GrpcStatus(status)) => AbortStatus::GrpcStatus(*status),
+        Some(ErrorType::HeaderAbort(_)) => AbortStatus::HeaderAbort(()),
+        None => return Err("fault.abort: it does not say with what".into()),
+    };
+    Ok(Abort { status, percentage: proto.percentage.as_ref().map_or(Ok(Fraction::default()), fraction)? })
+}
+
 #[cfg(test)]
 mod tests {
     use envoy_types::pb::{
-        envoy::config::route::v3::{HeaderMatcher, RedirectAction, VirtualHost, weighted_cluster::ClusterWeight},
-        google::protobuf::UInt32Value,
+        envoy::{
+            config::route::v3::{
+                HeaderMatcher, RedirectAction, RouteMatch, VirtualHost,
+                header_matcher::HeaderMatchSpecifier,
+                retry_policy::{RetryBackOff, RetryHostPredicate},
+                route_match::PathSpecifier,
+                weighted_cluster::ClusterWeight,
+            },
+            r#type::v3::{FractionalPercent, fractional_percent::DenominatorType},
+        },
+        google::protobuf::{Duration as ProtoDuration, UInt32Value},
     };
+
+    use std::time::Duration;
 
     use super::*;
 
@@ -125,8 +247,13 @@ mod tests {
 
     #[test]
     fn the_first_unconditional_route_decides() {
+        let header = HeaderMatcher {
+            name: "x".into(),
+            header_match_specifier: Some(HeaderMatchSpecifier::PresentMatch(true)),
+            ..Default::default()
+        };
         let conditional = ProtoRoute {
-            r#match: Some(RouteMatch { headers: vec![HeaderMatcher::default()], ..prefix("/") }),
+            r#match: Some(RouteMatch { headers: vec![header], ..prefix("/") }),
             action: to(ClusterSpecifier::Cluster("header".into())),
             ..Default::default()
         };
@@ -157,6 +284,97 @@ mod tests {
         assert!(all(weighted(&[("a", 0)])).is_err());
         assert!(all(weighted(&[("a", u32::MAX), ("b", 1)])).is_err());
         assert!(table(vec![ProtoRoute::default()]).is_err(), "a route without a match");
+    }
+
+    fn seconds(seconds: i64) -> Option<ProtoDuration> {
+        Some(ProtoDuration { seconds, nanos: 0 })
+    }
+
+    fn retries(count: u32) -> ProtoRetry {
+        ProtoRetry {
+            retry_on: "5xx,reset".into(),
+            num_retries: Some(UInt32Value { value: count }),
+            per_try_timeout: seconds(1),
+            retry_host_predicate: vec![RetryHostPredicate { name: PREVIOUS_HOSTS.into(), config_type: None }],
+            ..Default::default()
+        }
+    }
+
+    fn forwarding(change: impl FnOnce(&mut RouteAction)) -> ProtoRoute {
+        let mut action = RouteAction { cluster_specifier: Some(ClusterSpecifier::Cluster("c".into())), ..Default::default() };
+        change(&mut action);
+        ProtoRoute { r#match: Some(prefix("/")), action: Some(ProtoAction::Route(action)), ..Default::default() }
+    }
+
+    fn first(host: VirtualHost) -> Result<(Forward, Option<Fault>), String> {
+        let table = convert(&RouteConfiguration { virtual_hosts: vec![host], ..Default::default() }, &References::default())?;
+        let Action::Forward(forward) = table.routes[0].action.clone() else { panic!("forwards") };
+        Ok((forward, table.routes[0].fault.clone()))
+    }
+
+    #[test]
+    fn how_a_request_is_sent_comes_with_its_route() {
+        let share =
+            |numerator, denominator: DenominatorType| Some(FractionalPercent { numerator, denominator: denominator as i32 });
+        let mut route = forwarding(|action| {
+            action.timeout = seconds(3);
+            action.retry_policy = Some(retries(4));
+            action.request_mirror_policies = vec![RequestMirrorPolicy { cluster: "shadow".into(), ..Default::default() }];
+        });
+        let fault = HttpFault {
+            delay: Some(FaultDelay {
+                percentage: share(125_000, DenominatorType::Million),
+                fault_delay_secifier: seconds(2).map(FaultDelaySecifier::FixedDelay),
+            }),
+            abort: Some(FaultAbort {
+                percentage: share(30, DenominatorType::Hundred),
+                error_type: Some(ErrorType::HttpStatus(503)),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let any = Any { type_url: FAULT_TYPE.into(), value: fault.encode_to_vec() };
+        route.typed_per_filter_config.insert(FAULT.into(), any);
+        let (forward, fault) = first(VirtualHost { routes: vec![route], ..Default::default() }).expect("valid");
+        assert_eq!(forward.timeout, Some(Duration::from_secs(3)));
+        let retry = forward.retry_policy.expect("retries");
+        assert_eq!((&*retry.retry_on, retry.num_retries, retry.avoid_previous_hosts), ("5xx,reset", Some(4), true));
+        assert_eq!(retry.per_try_timeout, Some(Duration::from_secs(1)));
+        let shadow = Mirror { cluster: "shadow".into(), runtime_fraction: Fraction::ALL };
+        assert_eq!(forward.request_mirror_policies, [shadow]);
+        let expected = Fault {
+            delay: Some(Delay { fixed_delay: Some(Duration::from_secs(2)), percentage: Fraction::from_percent(12.5) }),
+            abort: Some(Abort { status: AbortStatus::HttpStatus(503), percentage: Fraction::from_percent(30.0) }),
+        };
+        assert_eq!(fault, Some(expected));
+    }
+
+    #[test]
+    fn a_route_that_says_nothing_itself_is_sent_as_its_virtual_host_says() {
+        let routes = vec![forwarding(|_| {}), forwarding(|action| action.retry_policy = Some(retries(1)))];
+        let host = VirtualHost { routes, retry_policy: Some(retries(7)), ..Default::default() };
+        let retries_of = |host: VirtualHost| first(host).expect("valid").0.retry_policy.expect("retries").num_retries;
+        assert_eq!(retries_of(host.clone()), Some(7));
+        let own = VirtualHost { routes: host.routes[1..].to_vec(), ..host };
+        assert_eq!(retries_of(own), Some(1));
+    }
+
+    #[test]
+    fn retries_that_make_no_sense_reject_the_routes() {
+        let with = |retry: ProtoRetry| {
+            first(VirtualHost { routes: vec![forwarding(|action| action.retry_policy = Some(retry))], ..Default::default() })
+        };
+        let backoff = |base, max| Some(RetryBackOff { base_interval: base, max_interval: max });
+        assert!(with(ProtoRetry { retry_back_off: backoff(seconds(1), None), ..retries(1) }).is_ok());
+        for wrong in [
+            retries(0),
+            ProtoRetry { retry_back_off: backoff(None, None), ..retries(1) },
+            ProtoRetry { retry_back_off: backoff(seconds(1), seconds(0)), ..retries(1) },
+            ProtoRetry { per_try_timeout: seconds(-1), ..retries(1) },
+        ] {
+            let error = with(wrong).expect_err("refused");
+            assert!(error.starts_with("a route: retry_policy"), "{error}");
+        }
     }
 
     #[test]

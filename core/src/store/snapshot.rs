@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::{model::State, select::List};
+use crate::{
+    model::{State, Traffic},
+    select::List,
+};
 
 /// What is known about one target.
 #[derive(Clone, Debug)]
@@ -22,6 +25,8 @@ pub struct Entry {
     pub partial: bool,
     /// The list; empty unless the state is ready.
     pub list: Arc<List>,
+    /// Routes and policies behind the list; `None` unless the state is ready.
+    pub traffic: Option<Arc<Traffic>>,
     /// Epoch at which it last changed.
     pub changed_at: u64,
 }
@@ -36,6 +41,7 @@ impl Entry {
             detail: "".into(),
             partial: false,
             list: Arc::default(),
+            traffic: None,
             changed_at: 0,
         }
     }
@@ -47,6 +53,7 @@ impl Entry {
             && self.detail == other.detail
             && self.partial == other.partial
             && (Arc::ptr_eq(&self.list, &other.list) || self.list == other.list)
+            && self.traffic == other.traffic
     }
 }
 
