@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The commands that read lists.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use clap::Args;
-use proxyless_core::model::State;
+use proxyless_core::{model::State, store::Entry};
 
 use crate::{
     output::{Failure, line, to_json, to_text},
     session::{Connection, entries, wait_for},
 };
 
-const TARGET_HELP: &str = "host[:port][/subset], for instance echo.demo:8080/v1; or cluster:<name>";
+pub(crate) const TARGET_HELP: &str = "host[:port][/subset], for instance echo.demo:8080/v1; or cluster:<name>";
 
 /// `proxyless endpoints`
 #[derive(Debug, Args)]
@@ -74,8 +74,15 @@ pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-fn answered(state: State) -> bool {
+pub(crate) fn answered(state: State) -> bool {
     state != State::Pending
+}
+
+/// Every target is ready, or the failure that names those that are not.
+pub(crate) fn unready(found: &[(&str, Arc<Entry>)]) -> Result<(), Failure> {
+    let bad: Vec<String> =
+        found.iter().filter(|(_, e)| e.state != State::Ready).map(|(target, e)| format!("{target} is {}", e.state)).collect();
+    if bad.is_empty() { Ok(()) } else { Err(Failure::Answer(bad.join("; "))) }
 }
 
 impl Endpoints {
@@ -91,9 +98,7 @@ impl Endpoints {
                 line(&to_text(target, entry))?;
             }
         }
-        let bad: Vec<String> =
-            found.iter().filter(|(_, e)| e.state != State::Ready).map(|(target, e)| format!("{target} is {}", e.state)).collect();
-        if bad.is_empty() { Ok(()) } else { Err(Failure::Answer(bad.join("; "))) }
+        unready(&found)
     }
 }
 

@@ -8,6 +8,7 @@ mod cert;
 mod doctor;
 mod endpoints;
 mod output;
+mod routes;
 mod serve;
 mod session;
 
@@ -33,6 +34,8 @@ enum Command {
     Endpoints(endpoints::Endpoints),
     /// Print the endpoints of targets, and again with every change
     Watch(endpoints::Watch),
+    /// Print the routes of targets, and what the clusters they reach ask of callers: limits, timeouts, outlier detection
+    Routes(routes::Routes),
     /// Wait until targets are ready
     Wait(endpoints::Wait),
     /// Print the connection and every resource of a client that watches targets
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Endpoints(endpoints) => endpoints.run(),
         Command::Watch(watch) => watch.run(),
+        Command::Routes(routes) => routes.run(),
         Command::Wait(wait) => wait.run(),
         Command::Status(status) => status.run(),
         Command::Doctor(doctor) => doctor.run(),

@@ -103,8 +103,8 @@ fn host(list: &List, endpoint: &Endpoint) -> String {
     }
 }
 
-/// One target for people: a heading and a line per endpoint.
-pub(crate) fn to_text(spelling: &str, entry: &Entry) -> String {
+/// Spelling, state and what it resolved to, with the detail below.
+pub(crate) fn heading(spelling: &str, entry: &Entry) -> String {
     let style = match entry.state {
         State::Ready => anstyle::AnsiColor::Green,
         State::Pending => anstyle::AnsiColor::Yellow,
@@ -119,6 +119,12 @@ pub(crate) fn to_text(spelling: &str, entry: &Entry) -> String {
     if !entry.detail.is_empty() {
         text += &format!("\n  {}", entry.detail);
     }
+    text
+}
+
+/// One target for people: a heading and a line per endpoint.
+pub(crate) fn to_text(spelling: &str, entry: &Entry) -> String {
+    let mut text = heading(spelling, entry);
     for endpoint in entry.list.endpoints() {
         let host = host(&entry.list, endpoint);
         let place = if host.contains(':') { format!("[{host}]:{}", endpoint.port) } else { format!("{host}:{}", endpoint.port) };

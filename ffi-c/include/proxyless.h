@@ -501,6 +501,20 @@ pxl_status pxl_snapshot_extension(const struct pxl_snapshot *snapshot,
                                   struct pxl_error *err);
 
 /*
+ The routes of a target and the policies of the clusters it reaches, as JSON in the words of xDS: what the control plane asks of
+ those who make the calls. Nothing of it is enforced here. `null` unless the target is ready.
+
+ Ownership: `*out` is the caller's until `pxl_buf_free`.
+
+ # Safety
+ As `pxl_snapshot_target`.
+ */
+pxl_status pxl_snapshot_traffic(const struct pxl_snapshot *snapshot,
+                                struct pxl_str target,
+                                struct pxl_buf *out_json,
+                                struct pxl_error *err);
+
+/*
  Frees a snapshot and ends everything borrowed from it. NULL is fine.
 
  # Safety

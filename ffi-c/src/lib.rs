@@ -19,6 +19,7 @@ pub use client::{
 };
 pub use snapshot::{
     pxl_snapshot, pxl_snapshot_epoch, pxl_snapshot_extension, pxl_snapshot_free, pxl_snapshot_locality, pxl_snapshot_target,
+    pxl_snapshot_traffic,
 };
 pub use status::*;
 pub use types::{pxl_buf, pxl_buf_free, pxl_endpoint, pxl_error, pxl_extension, pxl_locality, pxl_str, pxl_target};

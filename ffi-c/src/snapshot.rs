@@ -11,7 +11,7 @@ use proxyless_core::{
 use crate::{
     guard::{Refusal, borrow, out, run, text},
     status::{PXL_ERR_NOT_WATCHED, PXL_ERR_RANGE, PXL_TARGET_PARTIAL, pxl_status},
-    types::{pxl_endpoint, pxl_error, pxl_extension, pxl_locality, pxl_str, pxl_target},
+    types::{pxl_buf, pxl_endpoint, pxl_error, pxl_extension, pxl_locality, pxl_str, pxl_target},
 };
 
 // Endpoints are handed out as they are stored: both structs must be one.
@@ -150,6 +150,32 @@ pub unsafe extern "C" fn pxl_snapshot_extension(
 
 fn outside(what: &str) -> Refusal {
     Refusal::new(PXL_ERR_RANGE, format!("the target has no such {what}"))
+}
+
+/// The routes of a target and the policies of the clusters it reaches, as JSON in the words of xDS: what the control plane asks of
+/// those who make the calls. Nothing of it is enforced here. `null` unless the target is ready.
+///
+/// Ownership: `*out` is the caller's until `pxl_buf_free`.
+///
+/// # Safety
+/// As `pxl_snapshot_target`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pxl_snapshot_traffic(
+    snapshot: *const pxl_snapshot,
+    target: pxl_str,
+    out_json: *mut pxl_buf,
+    err: *mut pxl_error,
+) -> pxl_status {
+    // SAFETY: the pointers are as this function demands.
+    unsafe {
+        run(err, || {
+            let place = out(out_json, "out_json")?;
+            let entry = borrow(snapshot, "snapshot")?.entry(text(target, "target")?)?;
+            let json = entry.traffic.as_ref().map_or_else(|| "null".to_owned(), |traffic| traffic.to_json().to_string());
+            *place = pxl_buf::of(json);
+            Ok(())
+        })
+    }
 }
 
 /// Frees a snapshot and ends everything borrowed from it. NULL is fine.

@@ -82,6 +82,10 @@ static void life(void) {
   pxl_buf json = {NULL, 0};
   EXPECT(pxl_client_describe(client, &json, &err) == PXL_OK && json.len > 0);
   pxl_buf_free(json);
+  EXPECT(pxl_snapshot_traffic(snapshot, str("a"), &json, &err) == PXL_OK && json.len == 4 && memcmp(json.ptr, "null", 4) == 0);
+  pxl_buf_free(json);
+  EXPECT(pxl_snapshot_traffic(snapshot, str("b"), &json, &err) == PXL_ERR_NOT_WATCHED);
+  EXPECT(pxl_snapshot_traffic(snapshot, str("a"), NULL, &err) == PXL_ERR_NULL);
 
   pid_t child = fork();
   if (child == 0) _exit(pxl_client_watch(client, str("c"), &err) == PXL_ERR_FORKED ? 0 : 1);

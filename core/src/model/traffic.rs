@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{Policy, RouteTable, Tls};
 
@@ -14,6 +15,13 @@ pub struct Traffic {
     pub routes: Option<Arc<RouteTable>>,
     /// The clusters whose endpoints are in the list.
     pub clusters: Box<[Reached]>,
+}
+
+impl Traffic {
+    /// In the words of xDS; the same for every language.
+    pub fn to_json(&self) -> Value {
+        serde_json::to_value(self).expect("plain values with text for keys")
+    }
 }
 
 /// A cluster that a target reaches.
@@ -75,6 +83,6 @@ mod tests {
             ],
             "clusters": [{"name": "c", "weight": 1, "tls": "auto", "lb_policy": ""}],
         });
-        assert_eq!(serde_json::to_value(traffic).expect("plain values"), expected);
+        assert_eq!(traffic.to_json(), expected);
     }
 }

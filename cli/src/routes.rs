@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `proxyless routes`: what the control plane says about the traffic to a target, beside its list.
+
+use std::time::Duration;
+
+use clap::Args;
+use proxyless_core::{
+    model::{Action, Condition, HeaderValue, PathMatch, Pattern, Reached, Route, Share, State, TextMatch},
+    store::Entry,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    endpoints::{TARGET_HELP, answered, seconds, unready},
+    output::{Failure, heading, line},
+    session::{Connection, entries, wait_for},
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct Routes {
+    #[command(flatten)]
+    connection: Connection,
+    #[arg(required = true, value_name = "TARGET", help = TARGET_HELP)]
+    targets: Vec<String>,
+    /// Print one JSON array
+    #[arg(long)]
+    json: bool,
+    /// Seconds to wait for an answer
+    #[arg(long, default_value_t = 5.0, value_parser = seconds, value_name = "SECONDS")]
+    timeout: f64,
+}
+
+impl Routes {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let client = self.connection.open(&self.targets)?;
+        wait_for(&client, &self.targets, Duration::from_secs_f64(self.timeout), answered)?;
+        let found = entries(&client, &self.targets)?;
+        if self.json {
+            let values: Vec<_> = found.iter().map(|(target, entry)| to_json(target, entry)).collect();
+            line(&Value::from(values).to_string())?;
+        } else {
+            for (target, entry) in &found {
+                line(&to_text(target, entry))?;
+            }
+        }
+        unready(&found)
+    }
+}
+
+fn to_json(spelling: &str, entry: &Entry) -> Value {
+    let mut value = json!({"target": spelling, "resolved": &*entry.resolved, "state": entry.state.name()});
+    if let State::Invalid(reason) = entry.state {
+        value["reason"] = reason.name().into();
+    }
+    if let Some(Value::Object(traffic)) = entry.traffic.as_ref().map(|traffic| traffic.to_json()) {
+        traffic.into_iter().for_each(|(key, part)| value[key] = part);
+    }
+    value
+}
+
+fn to_text(spelling: &str, entry: &Entry) -> String {
+    let mut text = heading(spelling, entry);
+    let Some(traffic) = &entry.traffic else { return text };
+    for route in traffic.routes.iter().flat_map(|table| &*table.routes) {
+        text += &format!("\n  {}", route_text(route));
+    }
+    for reached in &traffic.clusters {
+        text += &format!("\n  {}", cluster_text(reached));
+    }
+    text
+}
+
+fn route_text(route: &Route) -> String {
+    let mut text = condition_text(&route.condition);
+    match &route.action {
+        Action::Other(what) => text += &format!("\n    {what}"),
+        Action::Forward(forward) => {
+            text += &format!("\n    to {}", shares_text(&forward.clusters));
+            let mut settings = json!(forward);
+            settings.as_object_mut().expect("a struct").remove("clusters");
+            text += &settings_text(&settings);
+        }
+    }
+    text + &route.fault.as_ref().map_or_else(String::new, |fault| settings_text(&json!({"fault": fault})))
+}
+
+fn shares_text(shares: &[Share]) -> String {
+    let total: u64 = shares.iter().map(|share| u64::from(share.weight)).sum();
+    let part = |share: &Share| match shares {
+        [_] => share.cluster.to_string(),
+        _ => {
+            format!("{} {:.4}", share.cluster, f64::from(share.weight) * 100.0 / total.max(1) as f64)
+                .trim_end_matches('0')
+                .trim_end_matches('.')
+                .to_owned()
+                + " %"
+        }
+    };
+    shares.iter().map(part).collect::<Vec<_>>().join(", ")
+}
+
+fn condition_text(condition: &Condition) -> String {
+    let mut text = match &condition.path {
+        PathMatch::Prefix(prefix) => format!("{prefix}*"),
+        PathMatch::Path(path) => path.to_string(),
+        PathMatch::SafeRegex(regex) => format!("~{regex}"),
+        PathMatch::PathSeparatedPrefix(prefix) => format!("{prefix}[/*]"),
+        PathMatch::UnknownPath(()) => "a path of an unknown kind".into(),
+    };
+    if condition.ignore_case {
+        text += " in any case";
+    }
+    for header in &condition.headers {
+        let not = if header.invert_match { "not " } else { "" };
+        let value = match &header.value {
+            HeaderValue::StringMatch(matcher) => pattern_text(matcher),
+            HeaderValue::PresentMatch(true) => " is there".into(),
+            HeaderValue::PresentMatch(false) => " is not there".into(),
+            HeaderValue::RangeMatch { start, end } => format!(" in {start}..{end}"),
+        };
+        text += &format!(", {not}{}{value}", header.name);
+    }
+    for query in &condition.query_parameters {
+        text += &format!(", ?{}{}", query.name, query.string_match.as_ref().map_or_else(String::new, pattern_text));
+    }
+    if let Some(fraction) = condition.runtime_fraction {
+        text += &format!(", {} % of them", fraction.percent());
+    }
+    if condition.unknown {
+        text += ", and a condition of an unknown kind";
+    }
+    text
+}
+
+fn pattern_text(matcher: &TextMatch) -> String {
+    let text = match &matcher.pattern {
+        Pattern::Exact(text) => format!("={text}"),
+        Pattern::Prefix(text) => format!("={text}*"),
+        Pattern::Suffix(text) => format!("=*{text}"),
+        Pattern::Contains(text) => format!("=*{text}*"),
+        Pattern::SafeRegex(regex) => format!("~{regex}"),
+    };
+    if matcher.ignore_case { text + " in any case" } else { text }
+}
+
+fn cluster_text(reached: &Reached) -> String {
+    let mut settings = json!(reached.policy);
+    settings.as_object_mut().expect("a struct").remove("lb_policy");
+    format!("{}  {}{}", reached.cluster, reached.policy.lb_policy, settings_text(&settings))
+}
+
+/// A line for every setting, and one for all of a group. Limits that are none are left out.
+fn settings_text(settings: &Value) -> String {
+    let lines = settings.as_object().into_iter().flatten().filter_map(|(key, value)| {
+        let text = setting_text(value)?;
+        Some(format!("\n    {key} {text}"))
+    });
+    lines.collect()
+}
+
+fn setting_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => (number.as_u64() != Some(u32::MAX.into())).then(|| number.to_string()),
+        Value::Array(items) => Some(items.iter().filter_map(setting_text).collect::<Vec<_>>().join("; ")),
+        Value::Object(group) => {
+            let parts: Vec<String> =
+                group.iter().filter_map(|(key, value)| Some(format!("{key} {}", setting_text(value)?))).collect();
+            (!parts.is_empty()).then(|| parts.join(", "))
+        }
+        other => Some(other.to_string()),
+    }
+}
