@@ -89,6 +89,7 @@ ISTIO_LANES = [
     Lane("format: Go", ["sh", "-c", 'test -z "$(gofmt -l .)" || { gofmt -d .; exit 1; }'], "tests/istio"),
     Lane("build: istiod", ["tests/istio/build"], limit=1200),
     istiod("clients of both profiles on istiod", "istiod"),
+    istiod("routes and policies from istiod", "traffic"),
     istiod("the embedded control plane beside istiod", "embedded"),
     istiod("through a real istio-agent", "agent"),
     Lane("demo on istiod", [sys.executable, "examples/spring-cloud-mesh/demo.py", "--control-plane", "istiod"]),

@@ -8,7 +8,7 @@ use proxyless_core::{
     model::{Action, Condition, HeaderValue, PathMatch, Pattern, Reached, Route, Share, State, TextMatch},
     store::Entry,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     endpoints::{TARGET_HELP, answered, seconds, unready},
@@ -149,25 +149,44 @@ fn cluster_text(reached: &Reached) -> String {
     format!("{}  {}{}", reached.cluster, reached.policy.lb_policy, settings_text(&settings))
 }
 
-/// A line for every setting, and one for all of a group. Limits that are none are left out.
+/// A line for every setting; a group of settings shares one. Limits that are none are left out.
 fn settings_text(settings: &Value) -> String {
     let lines = settings.as_object().into_iter().flatten().filter_map(|(key, value)| {
-        let text = setting_text(value)?;
+        let text = match value {
+            Value::Object(group) => group_text(group)?,
+            single => setting_text(single)?,
+        };
         Some(format!("\n    {key} {text}"))
     });
     lines.collect()
 }
 
+fn group_text(group: &Map<String, Value>) -> Option<String> {
+    let parts: Vec<String> = group.iter().filter_map(|(key, value)| Some(format!("{key} {}", setting_text(value)?))).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
 fn setting_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
-        Value::Number(number) => (number.as_u64() != Some(u32::MAX.into())).then(|| number.to_string()),
-        Value::Array(items) => Some(items.iter().filter_map(setting_text).collect::<Vec<_>>().join("; ")),
-        Value::Object(group) => {
-            let parts: Vec<String> =
-                group.iter().filter_map(|(key, value)| Some(format!("{key} {}", setting_text(value)?))).collect();
-            (!parts.is_empty()).then(|| parts.join(", "))
-        }
+        Value::Number(number) if number.as_u64() == Some(u32::MAX.into()) => None,
+        Value::Number(number) => Some(number.as_f64().map_or_else(|| number.to_string(), |number| number.to_string())),
+        Value::Array(items) => Some(items.iter().filter_map(setting_text).collect::<Vec<_>>().join(" ")),
+        Value::Object(group) => group_text(group).map(|text| format!("({text})")),
         other => Some(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_a_line_each_and_groups_in_brackets() {
+        let settings = json!({"timeout": "3s", "limits": {"a": 1, "none": u32::MAX}, "fault": {"abort": {"status": 503, "part": 12.5}},
+            "mirrors": [{"cluster": "c", "part": 100.0}], "unlimited": {"x": u32::MAX}});
+        let expected =
+            "\n    fault abort (part 12.5, status 503)\n    limits a 1\n    mirrors (cluster c, part 100)\n    timeout 3s";
+        assert_eq!(settings_text(&settings), expected);
     }
 }

@@ -114,6 +114,11 @@ impl Istiod {
         crate::get(port, path).expect("istiod answers").1
     }
 
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
     /// A file with its root certificate.
     pub fn root_file(&self) -> PathBuf {
         let path = self.folder.path().join("root-cert.pem");

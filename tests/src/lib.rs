@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, missing_docs, reason = "a test that cannot go on has failed")]
 
 mod authority;
+mod c;
+mod client;
 mod http;
 mod istiod;
 mod mesh;
@@ -12,6 +14,8 @@ mod process;
 mod relay;
 
 pub use authority::Authority;
+pub use c::compile;
+pub use client::{Mesh, PATIENCE, open, until};
 pub use http::{Service, get};
 pub use istiod::Istiod;
 pub use mesh::{ControlPlane, Endpoint, MeshFile};

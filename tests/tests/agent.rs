@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use proxyless_core::{
@@ -109,12 +109,8 @@ spec: {host: echo.demo.svc.cluster.local, subsets: [{name: v1, labels: {version:
 ";
 
 fn until(client: &Client, target: &str, endpoints: usize) {
-    client.watch(target).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while client.snapshot().get(target).is_none_or(|entry| entry.list.endpoints().len() != endpoints) {
-        assert!(Instant::now() < deadline, "{target}: {:#}", client.describe().unwrap());
-        let _ = client.wait(client.epoch(), Some(Duration::from_millis(50)));
-    }
+    let what = format!("a list of {endpoints}");
+    proxyless_tests::until(client, target, &what, |entry| entry.list.endpoints().len() == endpoints);
 }
 
 fn server(client: &Client) -> Value {

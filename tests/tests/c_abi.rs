@@ -2,30 +2,10 @@
 //! The C ABI from C: compiled by the C compiler, linked, run.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::process::Command;
 
-use proxyless_tests::{ControlPlane, Endpoint, MeshFile, Process, repository, target, tool};
+use proxyless_tests::{ControlPlane, Endpoint, MeshFile, Process, compile, repository, target, tool};
 use tempfile::TempDir;
-
-fn compile(source: &Path, into: &TempDir, options: &[&str]) -> PathBuf {
-    let program = into.path().join(source.file_stem().unwrap());
-    let output = Command::new("cc")
-        .args(["-std=gnu11", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror"])
-        .args(options)
-        .arg("-I")
-        .arg(repository().join("ffi-c/include"))
-        .arg(source)
-        .arg(target("libproxyless.a"))
-        .args(["-lpthread", "-ldl", "-lm", "-o"])
-        .arg(&program)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    program
-}
 
 const V1: Endpoint = Endpoint { ip: "127.0.0.11", port: 9001, version: "v1" };
 const V2: Endpoint = Endpoint { ip: "127.0.0.12", port: 9002, version: "v2" };

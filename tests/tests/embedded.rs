@@ -13,16 +13,9 @@ use std::{
 };
 
 use proxyless_control_plane::{Server, ads, istio};
-use proxyless_core::{
-    Client,
-    config::{Config, Sources},
-    model::State,
-    store::Entry,
-};
-use proxyless_tests::Istiod;
+use proxyless_core::{Client, model::State, store::Entry};
+use proxyless_tests::{Istiod, PATIENCE};
 use serde_json::{Value, json};
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Name, YAML without its namespace, targets to compare.
 type Case = (&'static str, &'static str, &'static [&'static str]);
@@ -406,8 +399,7 @@ fn yaml(text: &str) -> String {
 }
 
 fn open(server: &str) -> Arc<Client> {
-    let document = json!({"server": server, "namespace": "demo", "pod_ip": "127.0.0.9", "locality": "r1/z1"}).to_string();
-    Arc::new(Client::open(Config::load(&Sources { document, ..Default::default() }).unwrap()).unwrap())
+    proxyless_tests::open(&json!({"server": server, "namespace": "demo", "pod_ip": "127.0.0.9", "locality": "r1/z1"}))
 }
 
 /// State, what it resolved to, endpoints with weight, priority and place.

@@ -20,6 +20,11 @@ use envoy_types::pb::envoy::{
 use crate::model::{Condition, Fraction, HeaderMatch, HeaderValue, PathMatch, Pattern, QueryMatch, TextMatch};
 
 pub(super) fn convert(proto: &RouteMatch) -> Result<Condition, String> {
+    let mut headers = proto.headers.iter().map(header).collect::<Result<Vec<_>, _>>()?;
+    let mut query_parameters = proto.query_parameters.iter().map(query).collect::<Result<Vec<_>, _>>()?;
+    // All must hold, in whatever order: istiod's changes from push to push, and the same must stay the same.
+    headers.sort_by(|a, b| a.name.cmp(&b.name));
+    query_parameters.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Condition {
         path: match &proto.path_specifier {
             Some(PathSpecifier::Prefix(prefix)) => PathMatch::Prefix(prefix.as_str().into()),
@@ -29,8 +34,8 @@ pub(super) fn convert(proto: &RouteMatch) -> Result<Condition, String> {
             Some(PathSpecifier::ConnectMatcher(_) | PathSpecifier::PathMatchPolicy(_)) | None => PathMatch::UnknownPath(()),
         },
         ignore_case: proto.case_sensitive.is_some_and(|sensitive| !sensitive.value),
-        headers: proto.headers.iter().map(header).collect::<Result<_, _>>()?,
-        query_parameters: proto.query_parameters.iter().map(query).collect::<Result<_, _>>()?,
+        headers,
+        query_parameters,
         runtime_fraction: proto.runtime_fraction.as_ref().map(runtime_fraction).transpose()?,
         unknown: proto.grpc.is_some()
             || proto.tls_context.is_some()
@@ -123,6 +128,13 @@ mod tests {
         assert_eq!(new, old);
         assert_eq!(&*new.headers[0].name, "x-a");
         assert!(!new.is_met_by_every_request());
+    }
+
+    #[test]
+    fn the_order_of_conditions_makes_no_difference() {
+        let query = |name: &str| QueryParameterMatcher { name: name.into(), ..Default::default() };
+        let with = |names: [&str; 2]| RouteMatch { query_parameters: names.map(query).into(), ..Default::default() };
+        assert_eq!(convert(&with(["a", "b"])), convert(&with(["b", "a"])));
     }
 
     #[expect(deprecated, reason = "servers send both spellings")]
