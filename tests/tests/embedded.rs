@@ -218,6 +218,175 @@ spec: {hosts: [a], http: [{route: [{destination: {host: a, subset: v1}}]}]}
         &["a"],
     ),
     (
+        "limits of connections and requests",
+        "A+
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: a, namespace: demo}
+spec:
+  host: a.demo.svc.cluster.local
+  trafficPolicy:
+    connectionPool:
+      tcp: {maxConnections: 11, connectTimeout: 3s, maxConnectionDuration: 1h30m, idleTimeout: 20s, tcpKeepalive: {probes: 5, time: 2h, interval: 75s}}
+      http: {http1MaxPendingRequests: 12, http2MaxRequests: 13, maxRequestsPerConnection: 14, maxRetries: 15, maxConcurrentStreams: 16, h2UpgradePolicy: UPGRADE}
+",
+        &["a"],
+    ),
+    (
+        "the protocol of the client",
+        "A+
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: a, namespace: demo}
+spec: {host: a.demo.svc.cluster.local, trafficPolicy: {connectionPool: {http: {useClientProtocol: true, idleTimeout: 1.5s, maxConcurrentStreams: 7}}}}
+",
+        &["a"],
+    ),
+    (
+        "outlier detection",
+        "A+
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: a, namespace: demo}
+spec:
+  host: a.demo.svc.cluster.local
+  trafficPolicy:
+    outlierDetection: {consecutive5xxErrors: 0, consecutiveGatewayErrors: 3, interval: 5s, baseEjectionTime: 1m, maxEjectionPercent: 40,
+      minHealthPercent: 20, splitExternalLocalOriginErrors: true, consecutiveLocalOriginFailures: 4}
+",
+        &["a"],
+    ),
+    (
+        "outlier detection that leaves all open",
+        "A+
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: a, namespace: demo}
+spec: {host: a.demo.svc.cluster.local, trafficPolicy: {outlierDetection: {}}}
+",
+        &["a"],
+    ),
+    (
+        "settings of ports and subsets",
+        "
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: b, namespace: demo}
+spec:
+  hosts: [b.demo.svc.cluster.local]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{number: 80, name: http, protocol: HTTP}, {number: 81, name: grpc, protocol: GRPC}, {number: 82, name: tcp, protocol: TCP}]
+  endpoints: [{address: 127.0.0.36, labels: {version: v1}}, {address: 127.0.0.37, labels: {version: v2}}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: b, namespace: demo}
+spec:
+  host: b.demo.svc.cluster.local
+  trafficPolicy:
+    loadBalancer: {simple: RANDOM}
+    connectionPool: {http: {http2MaxRequests: 1, maxConcurrentStreams: 5}}
+    outlierDetection: {consecutive5xxErrors: 5}
+    portLevelSettings:
+    - {port: {number: 82}, connectionPool: {tcp: {maxConnections: 9}}}
+  subsets:
+  - {name: plain, labels: {version: v2}}
+  - name: v1
+    labels: {version: v1}
+    trafficPolicy:
+      connectionPool: {http: {http2MaxRequests: 2}}
+      portLevelSettings:
+      - {port: {number: 81}, connectionPool: {http: {http2MaxRequests: 3}}, loadBalancer: {simple: ROUND_ROBIN}}
+",
+        &["b:80", "b:81/v1", "b:82/v1", "b:82/plain"],
+    ),
+    (
+        "outlier detection without an order of localities",
+        "
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: places, namespace: demo}
+spec:
+  hosts: [places.demo.svc.cluster.local]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  endpoints: [{address: 127.0.0.29, locality: r1/z1}, {address: 127.0.0.30, locality: r2/z1/s1}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: places, namespace: demo}
+spec:
+  host: places.demo.svc.cluster.local
+  trafficPolicy: {outlierDetection: {consecutive5xxErrors: 3}, loadBalancer: {localityLbSetting: {enabled: false}}}
+",
+        &["places"],
+    ),
+    (
+        "conditions of every kind",
+        "A+RULE+ROUTES+  - name: all
+    match:
+    - name: first
+      uri: {prefix: /api}
+      ignoreUriCase: true
+      method: {exact: GET}
+      authority: {prefix: x}
+      scheme: {exact: http}
+      headers: {x-a: {exact: one}, x-b: {prefix: two}, x-c: {regex: 't.*'}, x-e: {}, x-f: {regex: '*'}}
+      withoutHeaders: {x-d: {exact: four}, x-g: {}}
+      queryParams: {q: {exact: '1'}, r: {prefix: x}, s: {}}
+    - uri: {regex: '/r.*'}
+    - uri: {exact: /e}
+    route: [{destination: {host: a.demo.svc.cluster.local, subset: v2}}]
+  - route: [{destination: {host: a.demo.svc.cluster.local, subset: v1}}]
+",
+        &["a"],
+    ),
+    (
+        "timeouts and retries",
+        "A+ROUTES+  - match: [{uri: {prefix: /a}}]
+    timeout: 3s
+    retries: {attempts: 4, perTryTimeout: 750ms, retryOn: '5xx, reset,503', retryRemoteLocalities: true, backoff: 50ms, retryIgnorePreviousHosts: false}
+    route: [{destination: {host: a.demo.svc.cluster.local}}]
+  - match: [{uri: {prefix: /b}}]
+    retries: {attempts: 0}
+    route: [{destination: {host: a.demo.svc.cluster.local}}]
+  - match: [{uri: {prefix: /c}}]
+    retries: {attempts: 2}
+    route: [{destination: {host: a.demo.svc.cluster.local}}]
+  - route: [{destination: {host: a.demo.svc.cluster.local}}]
+",
+        &["a"],
+    ),
+    (
+        "faults",
+        "A+ROUTES+  - match: [{uri: {prefix: /a}}]
+    fault: {delay: {fixedDelay: 2s, percentage: {value: 12.5}}, abort: {httpStatus: 503, percentage: {value: 30}}}
+    route: [{destination: {host: a.demo.svc.cluster.local}}]
+  - match: [{uri: {prefix: /b}}]
+    fault: {delay: {fixedDelay: 2s}, abort: {grpcStatus: UNAVAILABLE}}
+    route: [{destination: {host: a.demo.svc.cluster.local}}]
+  - fault: {abort: {httpStatus: 404, percentage: {value: 100}}}
+    route: [{destination: {host: a.demo.svc.cluster.local}}]
+",
+        &["a"],
+    ),
+    (
+        "mirrors",
+        "A+RULE+ROUTES+  - match: [{uri: {prefix: /a}}]
+    mirror: {host: a.demo.svc.cluster.local, subset: v1}
+    mirrorPercentage: {value: 12.5}
+    route: [{destination: {host: a.demo.svc.cluster.local, subset: v2}}]
+  - match: [{uri: {prefix: /b}}]
+    mirrors: [{destination: {host: a.demo.svc.cluster.local, subset: v1}, percentage: {value: 0}}, {destination: {host: a.demo.svc.cluster.local}}]
+    route: [{destination: {host: a.demo.svc.cluster.local, subset: v2}}]
+  - mirror: {host: a.demo.svc.cluster.local, subset: v1}
+    route: [{destination: {host: a.demo.svc.cluster.local, subset: v2}}]
+",
+        &["a"],
+    ),
+    (
         "a route to another service",
         "A+
 apiVersion: networking.istio.io/v1
@@ -402,7 +571,7 @@ fn open(server: &str) -> Arc<Client> {
     proxyless_tests::open(&json!({"server": server, "namespace": "demo", "pod_ip": "127.0.0.9", "locality": "r1/z1"}))
 }
 
-/// State, what it resolved to, endpoints with weight, priority and place.
+/// State, what it resolved to, endpoints with weight, priority and place, routes and policies.
 fn shown(entry: &Entry) -> String {
     let list = &entry.list;
     let endpoint = |e: &proxyless_core::model::Endpoint| {
@@ -413,7 +582,9 @@ fn shown(entry: &Entry) -> String {
     };
     let mut endpoints: Vec<String> = list.endpoints().iter().map(endpoint).collect();
     endpoints.sort();
-    format!("{} {} partial:{} {endpoints:?}", entry.state, entry.resolved, entry.partial)
+    // istiod offers mutual TLS everywhere, the embedded one nowhere; where it is demanded there is no list.
+    let traffic = entry.traffic.as_ref().map(|traffic| traffic.to_json().to_string().replace(r#""tls":"auto""#, r#""tls":"off""#));
+    format!("{} {} partial:{} {endpoints:?} {traffic:?}", entry.state, entry.resolved, entry.partial)
 }
 
 /// Every target's state once none is pending any more and nothing has changed for a moment.

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! All objects of a file, with the look-ups that generation needs and the checks across objects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    objects::{DestinationRule, Resolution, ServiceEntry, VirtualService, WorkloadEntry},
+    objects::{Resolution, ServiceEntry, WorkloadEntry},
     parse::{At, ParseError},
+    rule::{DestinationRule, H2Upgrade, Settings},
+    virtual_service::{HttpRoute, StringMatch, VirtualService},
 };
 
 /// The domain under which short host names are completed.
@@ -88,7 +90,30 @@ impl Mesh {
             }
             check_object(object)?;
         }
-        Ok(())
+        self.objects.iter().try_for_each(|object| self.check_localities(object))
+    }
+
+    /// With outlier detection istiod puts endpoints of other localities than the caller's behind; the callers' are not known here.
+    fn check_localities(&self, object: &Object) -> Result<(), ParseError> {
+        let Spec::DestinationRule(rule) = &object.spec else { return Ok(()) };
+        let host = full_host(&rule.host, &object.namespace);
+        let spread =
+            self.services().filter(|(_, entry)| entry.hosts.iter().any(|own| own.to_lowercase() == host)).any(|(owner, entry)| {
+                let localities: BTreeSet<&str> =
+                    self.workloads(owner, entry).iter().map(|workload| workload.locality.as_str()).collect();
+                localities.len() > 1
+            });
+        let ordered = |settings: &Settings<'_>| {
+            settings.outlier_detection.is_some()
+                && settings.load_balancer.is_none_or(|balancer| balancer.locality_lb_setting.is_none())
+        };
+        match rule.all_settings().into_iter().find(|(_, settings)| spread && ordered(settings)) {
+            Some((field, _)) => Err(object.at.fail(
+                format!("{field}.outlierDetection"),
+                format!("{host} has endpoints in several localities, and its callers' are not known here; loadBalancer.localityLbSetting.enabled: false is expected"),
+            )),
+            None => Ok(()),
+        }
     }
 }
 
@@ -128,25 +153,52 @@ fn check_object(object: &Object) -> Result<(), ParseError> {
             Ok(())
         }
         Spec::WorkloadEntry(workload) => check_workload(at, "spec", workload, true),
-        Spec::DestinationRule(rule) => {
-            match rule.subsets.iter().position(|subset| subset.name.is_empty() || subset.name.contains('|')) {
-                Some(index) => Err(at.fail(format!("spec.subsets[{index}].name"), "a name without `|` is expected")),
-                None => Ok(()),
-            }
-        }
+        Spec::DestinationRule(rule) => check_rule(at, rule),
         Spec::VirtualService(service) => {
-            for (index, route) in service.http.iter().enumerate() {
-                let weights: u32 = route.route.iter().map(|r| r.weight).sum();
-                if route.route.is_empty() || (route.route.len() > 1 && weights == 0) {
-                    return Err(at.fail(format!("spec.http[{index}].route"), "destinations with a weight above 0 are expected"));
-                }
-                if let Some(m) = route.matches.iter().position(|m| m.uri.is_none() && m.headers.is_empty()) {
-                    return Err(at.fail(format!("spec.http[{index}].match[{m}]"), "uri or headers are expected"));
-                }
-            }
-            Ok(())
+            service.http.iter().enumerate().try_for_each(|(index, route)| check_route(at, &format!("spec.http[{index}]"), route))
         }
     }
+}
+
+fn check_rule(at: &At, rule: &DestinationRule) -> Result<(), ParseError> {
+    if let Some(index) = rule.subsets.iter().position(|subset| subset.name.is_empty() || subset.name.contains('|')) {
+        return Err(at.fail(format!("spec.subsets[{index}].name"), "a name without `|` is expected"));
+    }
+    for (field, settings) in rule.all_settings() {
+        if let Some(outliers) = settings.outlier_detection
+            && outliers.consecutive_local_origin_failures > 0
+            && !outliers.split_external_local_origin_errors
+        {
+            let field = format!("{field}.outlierDetection.consecutiveLocalOriginFailures");
+            return Err(at.fail(field, "counts only with splitExternalLocalOriginErrors"));
+        }
+        if let Some(pool) = settings.connection_pool
+            && pool.http.use_client_protocol
+            && pool.http.h2_upgrade_policy == H2Upgrade::Upgrade
+        {
+            return Err(at.fail(format!("{field}.connectionPool.http.useClientProtocol"), "contradicts h2UpgradePolicy UPGRADE"));
+        }
+    }
+    Ok(())
+}
+
+fn check_route(at: &At, field: &str, route: &HttpRoute) -> Result<(), ParseError> {
+    let weights: u32 = route.route.iter().map(|r| r.weight).sum();
+    if route.route.is_empty() || (route.route.len() > 1 && weights == 0) {
+        return Err(at.fail(format!("{field}.route"), "destinations with a weight above 0 are expected"));
+    }
+    if route.fault.as_ref().is_some_and(|fault| fault.delay.is_none() && fault.abort.is_none()) {
+        return Err(at.fail(format!("{field}.fault"), "delay or abort is expected"));
+    }
+    for (index, condition) in route.matches.iter().enumerate() {
+        if condition.is_empty() {
+            return Err(at.fail(format!("{field}.match[{index}]"), "a condition is expected"));
+        }
+        if matches!(condition.uri, Some(StringMatch::Present)) {
+            return Err(at.fail(format!("{field}.match[{index}].uri"), "exact, prefix or regex is expected"));
+        }
+    }
+    Ok(())
 }
 
 fn check_workload(at: &At, field: &str, workload: &WorkloadEntry, must_be_ip: bool) -> Result<(), ParseError> {

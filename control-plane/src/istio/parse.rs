@@ -146,6 +146,66 @@ mod tests {
         assert!(error(&gateway).contains("Gateway is not supported"));
     }
 
+    /// A rule or route with this in place of what it says of traffic.
+    fn error_in(kind: &str, spec: &str) -> String {
+        let service = format!(
+            "{HEAD}spec: {{hosts: [a.demo.svc.cluster.local], resolution: STATIC, ports: [{{number: 80, name: http, protocol: HTTP}}], endpoints: [{{address: 127.0.0.1, locality: r1}}, {{address: 127.0.0.2, locality: r2}}]}}\n---\n"
+        );
+        error(&format!("{service}{}spec: {spec}\n", HEAD.replace("ServiceEntry", kind)))
+    }
+
+    #[test]
+    fn settings_that_mean_nothing_are_refused_with_their_field() {
+        for (policy, expected) in [
+            ("{connectionPool: {tcp: {connectTimeout: 5}}}", "connectionPool.tcp.connectTimeout: invalid type: integer `5`"),
+            ("{connectionPool: {tcp: {connectTimeout: fast}}}", "connectionPool.tcp.connectTimeout: \"fast\" is no duration"),
+            ("{connectionPool: {http: {maxRetries: -1}}}", "connectionPool.http.maxRetries: invalid value"),
+            (
+                "{connectionPool: {http: {useClientProtocol: true, h2UpgradePolicy: UPGRADE}}}",
+                "connectionPool.http.useClientProtocol: contradicts",
+            ),
+            ("{outlierDetection: {maxEjectionPercent: 101}}", "outlierDetection.maxEjectionPercent: 101 is above 100 percent"),
+            (
+                "{outlierDetection: {consecutiveLocalOriginFailures: 3}}",
+                "outlierDetection.consecutiveLocalOriginFailures: counts only",
+            ),
+            ("{outlierDetection: {}}", "outlierDetection: a.demo.svc.cluster.local has endpoints in several localities"),
+            ("{loadBalancer: {localityLbSetting: {enabled: true}}}", "loadBalancer.localityLbSetting: only enabled: false"),
+            ("{loadBalancer: {consistentHash: {useSourceIp: true}}}", "loadBalancer.consistentHash: unknown field"),
+            ("{tunnel: {}}", "trafficPolicy.tunnel: unknown field"),
+        ] {
+            let text = error_in("DestinationRule", &format!("{{host: a, trafficPolicy: {policy}}}"));
+            assert!(
+                text.contains(&format!(
+                    "(DestinationRule demo/a): spec.trafficPolicy.{}",
+                    expected.trim_start_matches("trafficPolicy.")
+                )),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn routes_that_mean_nothing_are_refused_with_their_field() {
+        for (extra, expected) in [
+            ("timeout: 3", "timeout: invalid type"),
+            ("retries: {attempts: 1, backoff: soon}", "retries.backoff: \"soon\" is no duration"),
+            ("fault: {}", "fault: delay or abort is expected"),
+            ("fault: {abort: {httpStatus: 99}}", "fault.abort: httpStatus 99 is not between"),
+            ("fault: {abort: {httpStatus: 503, percentage: {value: 101}}}", "fault.abort.percentage: 101 is no percentage"),
+            ("fault: {delay: {exponentialDelay: 1s}}", "fault.delay.exponentialDelay: unknown field"),
+            ("match: [{}]", "match[0]: a condition is expected"),
+            ("match: [{uri: {}}]", "match[0].uri: exact, prefix or regex"),
+            ("match: [{headers: {x: {exact: a, prefix: b}}}]", "match[0].headers.x: one of exact, prefix and regex"),
+            ("match: [{port: 80}]", "match[0].port: unknown field"),
+            ("rewrite: {uri: /}", "rewrite: unknown field"),
+        ] {
+            let text =
+                error_in("VirtualService", &format!("{{hosts: [a], http: [{{route: [{{destination: {{host: a}}}}], {extra}}}]}}"));
+            assert!(text.contains(&format!("(VirtualService demo/a): spec.http[0].{expected}")), "{text}");
+        }
+    }
+
     #[test]
     fn text_that_is_not_yaml_is_an_error_with_a_line() {
         assert!(error("a: [1\nb: 2\n").contains("line"));

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A VirtualService, or none, to the RouteConfiguration of a host and port, as istiod makes it for a sidecar.
+
+use std::collections::HashMap;
+
+use envoy_types::pb::{
+    envoy::{
+        config::{
+            core::v3::RuntimeFractionalPercent,
+            route::v3::{
+                HeaderMatcher, QueryParameterMatcher, RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost,
+                WeightedCluster,
+                header_matcher::HeaderMatchSpecifier,
+                query_parameter_matcher::QueryParameterMatchSpecifier,
+                retry_policy::{RetryBackOff, RetryHostPredicate, RetryPriority, retry_host_predicate, retry_priority},
+                route::Action,
+                route_action::{ClusterSpecifier, RequestMirrorPolicy},
+                route_match::PathSpecifier,
+                weighted_cluster::ClusterWeight,
+            },
+        },
+        extensions::{
+            filters::{
+                common::fault::v3::{FaultDelay, fault_delay::FaultDelaySecifier},
+                http::fault::v3::{FaultAbort, HttpFault, fault_abort::ErrorType},
+            },
+            retry::{
+                host::previous_hosts::v3::PreviousHostsPredicate, priority::previous_priorities::v3::PreviousPrioritiesConfig,
+            },
+        },
+        r#type::{
+            matcher::v3::{RegexMatcher, StringMatcher, string_matcher::MatchPattern},
+            v3::{FractionalPercent, fractional_percent::DenominatorType},
+        },
+    },
+    google::protobuf::{Any, BoolValue, UInt32Value},
+};
+use prost::Message;
+
+use super::{
+    duration::to_proto,
+    generate::cluster_name,
+    mesh::full_host,
+    objects::{Protocol, ServicePort},
+    virtual_service::{
+        AbortStatus, Destination, Fault, HttpMatch, HttpRoute, Percent, Retries, RouteDestination, StringMatch, VirtualService,
+    },
+};
+
+/// What istiod retries on when nobody says.
+const RETRY_ON: &str = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
+
+pub(super) fn routes(name: &str, host: &str, port: &ServicePort, service: Option<(&VirtualService, &str)>) -> RouteConfiguration {
+    if port.protocol == Protocol::Tcp {
+        return RouteConfiguration { name: name.into(), ..Default::default() };
+    }
+    let routes = match service {
+        Some((service, namespace)) => {
+            let context = Context { namespace, port: port.number };
+            service.http.iter().flat_map(|http| context.routes(http)).collect()
+        }
+        None => vec![Route {
+            name: "default".into(),
+            r#match: Some(any_path()),
+            action: Some(Action::Route(RouteAction {
+                cluster_specifier: Some(ClusterSpecifier::Cluster(cluster_name(host, port.number, ""))),
+                timeout: Some(Default::default()),
+                retry_policy: retry_policy(None),
+                ..Default::default()
+            })),
+            ..Default::default()
+        }],
+    };
+    let virtual_host = VirtualHost { name: name.into(), domains: vec!["*".into()], routes, ..Default::default() };
+    RouteConfiguration { name: name.into(), virtual_hosts: vec![virtual_host], ..Default::default() }
+}
+
+/// Where a VirtualService is applied.
+struct Context<'a> {
+    /// Completes its hosts.
+    namespace: &'a str,
+    /// For destinations that do not name one.
+    port: u16,
+}
+
+impl Context<'_> {
+    /// One route for every match.
+    fn routes(&self, http: &HttpRoute) -> Vec<Route> {
+        let action = Action::Route(RouteAction {
+            cluster_specifier: Some(self.specifier(&http.route)),
+            timeout: Some(http.timeout.map(to_proto).unwrap_or_default()),
+            retry_policy: retry_policy(http.retries.as_ref()),
+            request_mirror_policies: self.mirrors(http),
+            ..Default::default()
+        });
+        let faults: HashMap<String, Any> = http
+            .fault
+            .iter()
+            .map(|fault| {
+                ("envoy.filters.http.fault".into(), any("envoy.extensions.filters.http.fault.v3.HTTPFault", &http_fault(fault)))
+            })
+            .collect();
+        let to_route = |name: String, r#match| Route {
+            name,
+            r#match: Some(r#match),
+            action: Some(action.clone()),
+            typed_per_filter_config: faults.clone(),
+            ..Default::default()
+        };
+        if http.matches.is_empty() {
+            return vec![to_route(http.name.clone(), any_path())];
+        }
+        let name = |m: &HttpMatch| if m.name.is_empty() { http.name.clone() } else { format!("{}.{}", http.name, m.name) };
+        http.matches.iter().map(|m| to_route(name(m), route_match(m))).collect()
+    }
+
+    fn cluster(&self, destination: &Destination) -> String {
+        let port = destination.port.as_ref().map_or(self.port, |port| port.number);
+        cluster_name(&full_host(&destination.host, self.namespace), port, &destination.subset)
+    }
+
+    fn specifier(&self, destinations: &[RouteDestination]) -> ClusterSpecifier {
+        let [only] = destinations else {
+            // Who gets nothing is not mentioned.
+            let parts = destinations.iter().filter(|part| part.weight > 0).map(|part| ClusterWeight {
+                name: self.cluster(&part.destination),
+                weight: Some(UInt32Value { value: part.weight }),
+                ..Default::default()
+            });
+            return ClusterSpecifier::WeightedClusters(WeightedCluster { clusters: parts.collect(), ..Default::default() });
+        };
+        ClusterSpecifier::Cluster(self.cluster(&only.destination))
+    }
+
+    fn mirrors(&self, http: &HttpRoute) -> Vec<RequestMirrorPolicy> {
+        let single = http.mirror.iter().map(|mirror| (mirror, http.mirror_percentage));
+        let several = http.mirrors.iter().map(|mirror| (&mirror.destination, mirror.percentage));
+        // A mirror of nothing is none.
+        let mirrors = single.chain(several).filter(|(_, percent)| percent.is_none_or(|percent| percent.0 > 0.0));
+        mirrors
+            .map(|(destination, percent)| RequestMirrorPolicy {
+                cluster: self.cluster(destination),
+                runtime_fraction: Some(RuntimeFractionalPercent {
+                    default_value: Some(
+                        percent
+                            .map_or(FractionalPercent { numerator: 100, denominator: DenominatorType::Hundred as i32 }, fraction),
+                    ),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            })
+            .collect()
+    }
+}
+
+fn fraction(percent: Percent) -> FractionalPercent {
+    FractionalPercent { numerator: (percent.0 * 10_000.0) as u32, denominator: DenominatorType::Million as i32 }
+}
+
+fn any(name: &str, message: &impl Message) -> Any {
+    Any { type_url: format!("type.googleapis.com/{name}"), value: message.encode_to_vec() }
+}
+
+/// Retries as asked for, or istiod's own; none when none are asked for.
+fn retry_policy(retries: Option<&Retries>) -> Option<RetryPolicy> {
+    let mut policy = RetryPolicy {
+        retry_on: RETRY_ON.into(),
+        num_retries: Some(UInt32Value { value: 2 }),
+        retry_host_predicate: vec![previous_hosts()],
+        host_selection_retry_max_attempts: 5,
+        ..Default::default()
+    };
+    let Some(retries) = retries else { return Some(policy) };
+    if retries.attempts == 0 {
+        return None;
+    }
+    policy.num_retries = Some(UInt32Value { value: retries.attempts });
+    if !retries.retry_on.is_empty() {
+        (policy.retry_on, policy.retriable_status_codes) = retry_on(&retries.retry_on);
+    }
+    policy.per_try_timeout = retries.per_try_timeout.map(to_proto);
+    if retries.retry_ignore_previous_hosts == Some(false) {
+        policy.retry_host_predicate.clear();
+    }
+    if retries.retry_remote_localities {
+        policy.retry_priority = Some(previous_priorities());
+    }
+    policy.retry_back_off = retries.backoff.map(|base| RetryBackOff { base_interval: Some(to_proto(base)), max_interval: None });
+    Some(policy)
+}
+
+/// Words and statuses stand in one list in a VirtualService.
+fn retry_on(text: &str) -> (String, Vec<u32>) {
+    let status = |word: &str| {
+        word.parse::<u16>().ok().filter(|status| http::StatusCode::from_u16(*status).is_ok_and(|s| s.canonical_reason().is_some()))
+    };
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let codes: Vec<u32> = parts.clone().filter_map(status).map(u32::from).collect();
+    let mut words: Vec<&str> = parts.filter(|part| status(part).is_none()).collect();
+    if !codes.is_empty() && !words.contains(&"retriable-status-codes") {
+        words.push("retriable-status-codes");
+    }
+    (words.join(","), codes)
+}
+
+fn previous_hosts() -> RetryHostPredicate {
+    let config = any("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate", &PreviousHostsPredicate {});
+    RetryHostPredicate {
+        name: "envoy.retry_host_predicates.previous_hosts".into(),
+        config_type: Some(retry_host_predicate::ConfigType::TypedConfig(config)),
+    }
+}
+
+fn previous_priorities() -> RetryPriority {
+    let config = PreviousPrioritiesConfig { update_frequency: 2 };
+    let config = any("envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig", &config);
+    RetryPriority {
+        name: "envoy.retry_priorities.previous_priorities".into(),
+        config_type: Some(retry_priority::ConfigType::TypedConfig(config)),
+    }
+}
+
+fn http_fault(fault: &Fault) -> HttpFault {
+    let delay = fault.delay.as_ref().map(|delay| FaultDelay {
+        // Without a percentage: none, as istiod says it.
+        percentage: Some(delay.percentage.map(fraction).unwrap_or_default()),
+        fault_delay_secifier: delay.fixed_delay.map(|fixed| FaultDelaySecifier::FixedDelay(to_proto(fixed))),
+    });
+    let abort = fault.abort.as_ref().map(|abort| FaultAbort {
+        percentage: abort.percentage.map(fraction),
+        error_type: Some(match abort.status {
+            AbortStatus::Http(status) => ErrorType::HttpStatus(status),
+            AbortStatus::Grpc(status) => ErrorType::GrpcStatus(status as u32),
+        }),
+        ..Default::default()
+    });
+    HttpFault { delay, abort, ..Default::default() }
+}
+
+fn any_path() -> RouteMatch {
+    RouteMatch { path_specifier: Some(PathSpecifier::Prefix("/".into())), ..Default::default() }
+}
+
+fn route_match(http: &HttpMatch) -> RouteMatch {
+    let path = match &http.uri {
+        None | Some(StringMatch::Present) => PathSpecifier::Prefix("/".into()),
+        Some(StringMatch::Exact(path)) => PathSpecifier::Path(path.clone()),
+        Some(StringMatch::Prefix(path)) => PathSpecifier::Prefix(path.clone()),
+        Some(StringMatch::Regex(regex)) => PathSpecifier::SafeRegex(RegexMatcher { regex: regex.clone(), ..Default::default() }),
+    };
+    let headers = http.headers.iter().map(|(name, value)| header(name, value));
+    let without = http.without_headers.iter().map(|(name, value)| HeaderMatcher {
+        invert_match: true,
+        treat_missing_header_as_empty: !matches!(value, StringMatch::Present),
+        ..header(name, value)
+    });
+    let special = [(":method", &http.method), (":authority", &http.authority), (":scheme", &http.scheme)];
+    let special = special.iter().filter_map(|(name, value)| Some(header(name, value.as_ref()?)));
+    RouteMatch {
+        path_specifier: Some(path),
+        headers: headers.chain(without).chain(special).collect(),
+        query_parameters: http.query_params.iter().map(|(name, value)| query(name, value)).collect(),
+        // As istiod says it, for every condition that a VirtualService states.
+        case_sensitive: Some(BoolValue { value: !http.ignore_uri_case }),
+        ..Default::default()
+    }
+}
+
+fn header(name: &str, value: &StringMatch) -> HeaderMatcher {
+    let specifier = text(value).map_or(HeaderMatchSpecifier::PresentMatch(true), HeaderMatchSpecifier::StringMatch);
+    HeaderMatcher { name: name.into(), header_match_specifier: Some(specifier), ..Default::default() }
+}
+
+fn query(name: &str, value: &StringMatch) -> QueryParameterMatcher {
+    let specifier = text(value).map_or(QueryParameterMatchSpecifier::PresentMatch(true), QueryParameterMatchSpecifier::StringMatch);
+    QueryParameterMatcher { name: name.into(), query_parameter_match_specifier: Some(specifier) }
+}
+
+/// `None`: it must be there.
+fn text(value: &StringMatch) -> Option<StringMatcher> {
+    let pattern = match value {
+        StringMatch::Exact(text) => MatchPattern::Exact(text.clone()),
+        StringMatch::Prefix(text) => MatchPattern::Prefix(text.clone()),
+        StringMatch::Regex(regex) => MatchPattern::SafeRegex(RegexMatcher { regex: regex.clone(), ..Default::default() }),
+        StringMatch::Present => return None,
+    };
+    Some(StringMatcher { match_pattern: Some(pattern), ..Default::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_statuses_of_retries_are_told_apart() {
+        assert_eq!(retry_on("5xx, reset,503,"), ("5xx,reset,retriable-status-codes".into(), vec![503]));
+        assert_eq!(retry_on("retriable-status-codes,502"), ("retriable-status-codes".into(), vec![502]));
+        assert_eq!(retry_on("999,reset"), ("999,reset".into(), vec![]), "no status of HTTP");
+    }
+
+    #[test]
+    fn no_attempts_are_no_retries_and_nothing_said_is_istiods_own() {
+        let none = Retries {
+            attempts: 0,
+            per_try_timeout: None,
+            retry_on: String::new(),
+            retry_remote_localities: false,
+            retry_ignore_previous_hosts: None,
+            backoff: None,
+        };
+        assert_eq!(retry_policy(Some(&none)), None);
+        assert_eq!(retry_policy(None).and_then(|policy| policy.num_retries), Some(UInt32Value { value: 2 }));
+    }
+}

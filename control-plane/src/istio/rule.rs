@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+//! DestinationRule as it stands in YAML, and which of its settings count for a port and subset.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Deserializer, de::Error};
+
+use super::duration::duration;
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct DestinationRule {
+    pub(super) host: String,
+    #[serde(default)]
+    pub(super) traffic_policy: TrafficPolicy,
+    #[serde(default)]
+    pub(super) subsets: Vec<Subset>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Subset {
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) traffic_policy: TrafficPolicy,
+}
+
+/// Settings of a rule or subset, and of single ports of it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct TrafficPolicy {
+    #[serde(default)]
+    load_balancer: Option<LoadBalancer>,
+    #[serde(default)]
+    connection_pool: Option<ConnectionPool>,
+    #[serde(default)]
+    outlier_detection: Option<OutlierDetection>,
+    #[serde(default)]
+    tls: Option<Tls>,
+    #[serde(default)]
+    port_level_settings: Vec<PortPolicy>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PortPolicy {
+    port: PortSelector,
+    #[serde(default)]
+    load_balancer: Option<LoadBalancer>,
+    #[serde(default)]
+    connection_pool: Option<ConnectionPool>,
+    #[serde(default)]
+    outlier_detection: Option<OutlierDetection>,
+    #[serde(default)]
+    tls: Option<Tls>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct PortSelector {
+    pub(super) number: u16,
+}
+
+/// The settings that count for one cluster.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Settings<'a> {
+    pub(super) load_balancer: Option<&'a LoadBalancer>,
+    pub(super) connection_pool: Option<&'a ConnectionPool>,
+    pub(super) outlier_detection: Option<&'a OutlierDetection>,
+    pub(super) tls: Option<&'a Tls>,
+}
+
+impl DestinationRule {
+    /// A setting of the subset replaces the same setting of the rule; settings of a port stand alone, on either level.
+    pub(super) fn settings<'a>(&'a self, subset: Option<&'a Subset>, port: u16) -> Settings<'a> {
+        let (rule, _) = self.traffic_policy.of_port(port);
+        let Some(subset) = subset else { return rule };
+        let (own, alone) = subset.traffic_policy.of_port(port);
+        if alone {
+            return own;
+        }
+        Settings {
+            load_balancer: own.load_balancer.or(rule.load_balancer),
+            connection_pool: own.connection_pool.or(rule.connection_pool),
+            outlier_detection: own.outlier_detection.or(rule.outlier_detection),
+            tls: own.tls.or(rule.tls),
+        }
+    }
+}
+
+impl DestinationRule {
+    /// Every group of settings as it is written, with the path of its field.
+    pub(super) fn all_settings(&self) -> Vec<(String, Settings<'_>)> {
+        let policies = [("spec.trafficPolicy".to_owned(), &self.traffic_policy)].into_iter().chain(
+            self.subsets
+                .iter()
+                .enumerate()
+                .map(|(index, subset)| (format!("spec.subsets[{index}].trafficPolicy"), &subset.traffic_policy)),
+        );
+        let mut all = Vec::new();
+        for (field, policy) in policies {
+            all.extend(
+                policy
+                    .port_level_settings
+                    .iter()
+                    .enumerate()
+                    .map(|(index, own)| (format!("{field}.portLevelSettings[{index}]"), own.settings())),
+            );
+            all.push((field, policy.settings()));
+        }
+        all
+    }
+}
+
+impl PortPolicy {
+    fn settings(&self) -> Settings<'_> {
+        Settings {
+            load_balancer: self.load_balancer.as_ref(),
+            connection_pool: self.connection_pool.as_ref(),
+            outlier_detection: self.outlier_detection.as_ref(),
+            tls: self.tls.as_ref(),
+        }
+    }
+}
+
+impl TrafficPolicy {
+    fn settings(&self) -> Settings<'_> {
+        Settings {
+            load_balancer: self.load_balancer.as_ref(),
+            connection_pool: self.connection_pool.as_ref(),
+            outlier_detection: self.outlier_detection.as_ref(),
+            tls: self.tls.as_ref(),
+        }
+    }
+
+    /// The settings for a port, and whether they are its own.
+    fn of_port(&self, port: u16) -> (Settings<'_>, bool) {
+        match self.port_level_settings.iter().find(|settings| settings.port.number == port) {
+            Some(own) => (own.settings(), true),
+            None => (self.settings(), false),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct LoadBalancer {
+    #[serde(default)]
+    pub(super) simple: Simple,
+    #[serde(default)]
+    pub(super) locality_lb_setting: Option<LocalityOff>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum Simple {
+    #[default]
+    Unspecified,
+    RoundRobin,
+    LeastRequest,
+    Random,
+}
+
+/// Endpoints are not ordered by the caller's locality, which is not known here.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "LocalityFields")]
+pub(super) struct LocalityOff;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LocalityFields {
+    enabled: bool,
+}
+
+impl TryFrom<LocalityFields> for LocalityOff {
+    type Error = &'static str;
+
+    fn try_from(fields: LocalityFields) -> Result<Self, Self::Error> {
+        if fields.enabled { Err("only enabled: false is supported, the clients' localities are not known here") } else { Ok(Self) }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) mode: TlsMode,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum TlsMode {
+    Disable,
+    IstioMutual,
+}
+
+/// In all of it, zero is as good as not said.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ConnectionPool {
+    #[serde(default)]
+    pub(super) tcp: TcpSettings,
+    #[serde(default)]
+    pub(super) http: HttpSettings,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct TcpSettings {
+    #[serde(default)]
+    pub(super) max_connections: u32,
+    #[serde(default, deserialize_with = "duration")]
+    pub(super) connect_timeout: Option<Duration>,
+    #[serde(default)]
+    pub(super) tcp_keepalive: Option<TcpKeepalive>,
+    #[serde(default, deserialize_with = "duration")]
+    pub(super) max_connection_duration: Option<Duration>,
+    #[serde(default, deserialize_with = "duration")]
+    pub(super) idle_timeout: Option<Duration>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct TcpKeepalive {
+    #[serde(default)]
+    pub(super) probes: u32,
+    #[serde(default, deserialize_with = "duration")]
+    pub(super) time: Option<Duration>,
+    #[serde(default, deserialize_with = "duration")]
+    pub(super) interval: Option<Duration>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct HttpSettings {
+    #[serde(default)]
+    pub(super) http1_max_pending_requests: u32,
+    #[serde(default)]
+    pub(super) http2_max_requests: u32,
+    #[serde(default)]
+    pub(super) max_requests_per_connection: u32,
+    #[serde(default)]
+    pub(super) max_retries: u32,
+    #[serde(default, deserialize_with = "duration")]
+    pub(super) idle_timeout: Option<Duration>,
+    #[serde(default)]
+    pub(super) h2_upgrade_policy: H2Upgrade,
+    #[serde(default)]
+    pub(super) use_client_protocol: bool,
+    #[serde(default)]
+    pub(super) max_concurrent_streams: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum H2Upgrade {
+    #[default]
+    Default,
+    DoNotUpgrade,
+    Upgrade,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct OutlierDetection {
+    #[serde(default)]
+    pub(super) split_external_local_origin_errors: bool,
+    #[serde(default)]
+    pub(super) consecutive_local_origin_failures: u32,
+    #[serde(default)]
+    pub(super) consecutive_gateway_errors: Option<u32>,
+    #[serde(default, rename = "consecutive5xxErrors")]
+    pub(super) consecutive_5xx_errors: Option<u32>,
+    #[serde(default, deserialize_with = "duration")]
+    pub(super) interval: Option<Duration>,
+    #[serde(default, deserialize_with = "duration")]
+    pub(super) base_ejection_time: Option<Duration>,
+    #[serde(default, deserialize_with = "percent")]
+    pub(super) max_ejection_percent: u32,
+    #[serde(default, deserialize_with = "percent")]
+    pub(super) min_health_percent: u32,
+}
+
+fn percent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        percent @ 0..=100 => Ok(percent),
+        other => Err(D::Error::custom(format!("{other} is above 100 percent"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subset_replaces_setting_by_setting_and_a_port_stands_alone() {
+        let rule: DestinationRule = serde_yaml_ng::from_str(
+            "host: a
+trafficPolicy:
+  loadBalancer: {simple: RANDOM}
+  connectionPool: {http: {http2MaxRequests: 1}}
+  portLevelSettings: [{port: {number: 82}, tls: {mode: DISABLE}}]
+subsets:
+- {name: plain}
+- name: v1
+  trafficPolicy:
+    connectionPool: {http: {http2MaxRequests: 2}}
+    portLevelSettings: [{port: {number: 81}, connectionPool: {http: {http2MaxRequests: 3}}}]
+",
+        )
+        .expect("valid");
+        let shown = |subset: Option<usize>, port| {
+            let settings = rule.settings(subset.map(|index| &rule.subsets[index]), port);
+            let requests = settings.connection_pool.map(|pool| pool.http.http2_max_requests);
+            (requests, settings.load_balancer.is_some(), settings.tls.is_some())
+        };
+        assert_eq!(shown(None, 80), (Some(1), true, false));
+        assert_eq!(shown(Some(0), 80), (Some(1), true, false), "a subset that says nothing");
+        assert_eq!(shown(Some(1), 80), (Some(2), true, false));
+        assert_eq!(shown(Some(1), 81), (Some(3), false, false), "a port of a subset");
+        assert_eq!(shown(None, 82), (None, false, true), "a port of the rule");
+        assert_eq!(shown(Some(1), 82), (Some(2), false, true), "a subset over a port of the rule");
+    }
+}

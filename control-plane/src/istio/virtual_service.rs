@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+//! VirtualService as it stands in YAML, with exactly the fields that are supported.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Deserialize;
+
+use super::{duration::duration, rule::PortSelector};
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct VirtualService {
+    pub(super) hosts: Vec<String>,
+    pub(super) http: Vec<HttpRoute>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct HttpRoute {
+    #[serde(default)]
+    pub(super) name: String,
+    #[serde(default, rename = "match")]
+    pub(super) matches: Vec<HttpMatch>,
+    pub(super) route: Vec<RouteDestination>,
+    #[serde(default, deserialize_with = "duration")]
+    pub(super) timeout: Option<Duration>,
+    #[serde(default)]
+    pub(super) retries: Option<Retries>,
+    #[serde(default)]
+    pub(super) fault: Option<Fault>,
+    #[serde(default)]
+    pub(super) mirror: Option<Destination>,
+    #[serde(default)]
+    pub(super) mirror_percentage: Option<Percent>,
+    #[serde(default)]
+    pub(super) mirrors: Vec<Mirror>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct HttpMatch {
+    #[serde(default)]
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) uri: Option<StringMatch>,
+    #[serde(default)]
+    pub(super) ignore_uri_case: bool,
+    #[serde(default)]
+    pub(super) method: Option<StringMatch>,
+    #[serde(default)]
+    pub(super) authority: Option<StringMatch>,
+    #[serde(default)]
+    pub(super) scheme: Option<StringMatch>,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, StringMatch>,
+    #[serde(default)]
+    pub(super) without_headers: BTreeMap<String, StringMatch>,
+    #[serde(default)]
+    pub(super) query_params: BTreeMap<String, StringMatch>,
+}
+
+impl HttpMatch {
+    /// It takes every request, which it should say by not being there.
+    pub(super) fn is_empty(&self) -> bool {
+        [&self.uri, &self.method, &self.authority, &self.scheme].iter().all(|part| part.is_none())
+            && [&self.headers, &self.without_headers, &self.query_params].iter().all(|parts| parts.is_empty())
+    }
+}
+
+/// How a text is compared.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "StringMatchFields")]
+pub(super) enum StringMatch {
+    Exact(String),
+    Prefix(String),
+    Regex(String),
+    /// It must be there, whatever it is: nothing is said, or the regex `*`.
+    Present,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StringMatchFields {
+    exact: Option<String>,
+    prefix: Option<String>,
+    regex: Option<String>,
+}
+
+impl TryFrom<StringMatchFields> for StringMatch {
+    type Error = &'static str;
+
+    fn try_from(fields: StringMatchFields) -> Result<Self, Self::Error> {
+        match (fields.exact, fields.prefix, fields.regex) {
+            (None, None, None) => Ok(Self::Present),
+            (Some(exact), None, None) => Ok(Self::Exact(exact)),
+            (None, Some(prefix), None) if !prefix.is_empty() => Ok(Self::Prefix(prefix)),
+            (None, None, Some(regex)) if regex == "*" => Ok(Self::Present),
+            (None, None, Some(regex)) if !regex.is_empty() => Ok(Self::Regex(regex)),
+            _ => Err("one of exact, prefix and regex is expected, the latter two not empty"),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RouteDestination {
+    pub(super) destination: Destination,
+    #[serde(default)]
+    pub(super) weight: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Destination {
+    pub(super) host: String,
+    #[serde(default)]
+    pub(super) subset: String,
+    #[serde(default)]
+    pub(super) port: Option<PortSelector>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Retries {
+    #[serde(default)]
+    pub(super) attempts: u32,
+    #[serde(default, deserialize_with = "duration")]
+    pub(super) per_try_timeout: Option<Duration>,
+    #[serde(default)]
+    pub(super) retry_on: String,
+    #[serde(default)]
+    pub(super) retry_remote_localities: bool,
+    #[serde(default)]
+    pub(super) retry_ignore_previous_hosts: Option<bool>,
+    #[serde(default, deserialize_with = "duration")]
+    pub(super) backoff: Option<Duration>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Fault {
+    #[serde(default)]
+    pub(super) delay: Option<Delay>,
+    #[serde(default)]
+    pub(super) abort: Option<Abort>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Delay {
+    #[serde(deserialize_with = "duration")]
+    pub(super) fixed_delay: Option<Duration>,
+    #[serde(default)]
+    pub(super) percentage: Option<Percent>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "AbortFields")]
+pub(super) struct Abort {
+    pub(super) status: AbortStatus,
+    pub(super) percentage: Option<Percent>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum AbortStatus {
+    Http(u32),
+    Grpc(GrpcStatus),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct AbortFields {
+    http_status: Option<u32>,
+    grpc_status: Option<GrpcStatus>,
+    percentage: Option<Percent>,
+}
+
+impl TryFrom<AbortFields> for Abort {
+    type Error = String;
+
+    fn try_from(AbortFields { http_status, grpc_status, percentage }: AbortFields) -> Result<Self, Self::Error> {
+        let status = match (http_status, grpc_status) {
+            (Some(status @ 200..=599), None) => AbortStatus::Http(status),
+            (Some(status), None) => return Err(format!("httpStatus {status} is not between 200 and 599")),
+            (None, Some(status)) => AbortStatus::Grpc(status),
+            _ => return Err("one of httpStatus and grpcStatus is expected".into()),
+        };
+        Ok(Self { status, percentage })
+    }
+}
+
+/// The statuses of gRPC, in the order of their numbers.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum GrpcStatus {
+    Ok,
+    Cancelled,
+    Unknown,
+    InvalidArgument,
+    DeadlineExceeded,
+    NotFound,
+    AlreadyExists,
+    PermissionDenied,
+    ResourceExhausted,
+    FailedPrecondition,
+    Aborted,
+    OutOfRange,
+    Unimplemented,
+    Internal,
+    Unavailable,
+    DataLoss,
+    Unauthenticated,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Mirror {
+    pub(super) destination: Destination,
+    #[serde(default)]
+    pub(super) percentage: Option<Percent>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "PercentFields")]
+pub(super) struct Percent(pub(super) f64);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PercentFields {
+    #[serde(default)]
+    value: f64,
+}
+
+impl TryFrom<PercentFields> for Percent {
+    type Error = String;
+
+    fn try_from(PercentFields { value }: PercentFields) -> Result<Self, Self::Error> {
+        match value {
+            0.0 | 0.0001..=100.0 => Ok(Self(value)),
+            _ => Err(format!("{value} is no percentage; 0, or one between 0.0001 and 100 is expected")),
+        }
+    }
+}
