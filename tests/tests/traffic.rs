@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use proxyless_core::{
+    Client,
     model::{
         Abort, AbortStatus, Action, CircuitBreakers, Delay, Fault, Forward, Fraction, HeaderValue, HttpOptions, HttpProtocol,
         OutlierDetection, PathMatch, Pattern, Policy, Reached, Route, TcpKeepalive, Traffic,
@@ -134,7 +135,7 @@ fn a_subset_and_a_port_have_policies_of_their_own() {
     let mesh = Mesh::start();
     mesh.apply(A);
     mesh.apply(&rule(
-        "  trafficPolicy: {connectionPool: {http: {http2MaxRequests: 1}}, outlierDetection: {consecutive5xxErrors: 5}}
+        "  trafficPolicy: {connectionPool: {http: {http2MaxRequests: 1}}, outlierDetection: {consecutive5xxErrors: 5}, loadBalancer: {simple: RANDOM}}
   subsets:
   - {name: plain, labels: {version: v2}}
   - name: v1
@@ -152,12 +153,12 @@ fn a_subset_and_a_port_have_policies_of_their_own() {
             });
         }
     }
-    let [istio, _] = &mesh.clients;
-    let detects = |target: &str| policy(istio.snapshot().get(target).unwrap()).unwrap().outlier_detection.is_some();
-    assert!(detects("a:80/v1"), "a subset takes over what it does not say itself");
-    assert!(!detects("a:81/v1"), "settings of a port stand alone");
-    let balancer = |target: &str| policy(istio.snapshot().get(target).unwrap()).unwrap().lb_policy;
-    assert_eq!((balancer("a:80/v1"), balancer("a:81/v1")), ("LEAST_REQUEST", "ROUND_ROBIN"));
+    let policies = |client: &Client, target: &str| policy(client.snapshot().get(target).unwrap()).unwrap().clone();
+    let [istio, grpc] = &mesh.clients;
+    assert!(policies(istio, "a:80/v1").outlier_detection.is_some(), "a subset takes over what it does not say itself");
+    assert!(policies(istio, "a:81/v1").outlier_detection.is_none(), "settings of a port stand alone");
+    assert_eq!((policies(istio, "a:80/v1").lb_policy, policies(istio, "a:81/v1").lb_policy), ("RANDOM", "ROUND_ROBIN"));
+    assert_eq!(policies(grpc, "a:80/v1").lb_policy, "ROUND_ROBIN", "as istiod tells gRPC clients");
 }
 
 #[test]
