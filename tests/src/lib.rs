@@ -10,6 +10,7 @@ mod client;
 mod http;
 mod istiod;
 mod mesh;
+mod network;
 mod process;
 mod relay;
 
@@ -19,5 +20,6 @@ pub use client::{Mesh, PATIENCE, open, until};
 pub use http::{Service, get};
 pub use istiod::Istiod;
 pub use mesh::{ControlPlane, Endpoint, MeshFile};
+pub use network::Network;
 pub use process::{Process, eventually, jvm, repository, target, tool};
 pub use relay::Relay;

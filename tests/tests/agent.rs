@@ -8,14 +8,13 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
-    time::Duration,
 };
 
 use proxyless_core::{
     Client,
     config::{Config, Sources},
 };
-use proxyless_tests::{Istiod, Process, eventually};
+use proxyless_tests::{Istiod, Network, Process, eventually};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -40,9 +39,8 @@ impl Agent {
         fs::copy(istiod.token_file("demo", "echo"), at("var/run/secrets/tokens/istio-token")).unwrap();
         fs::copy(istiod.root_file(), at("root.pem")).unwrap();
         let discovery = istiod.secure().replace("https://", "");
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let proxy = json!({
-            "discoveryAddress": discovery, "configPath": at("etc/istio/proxy"), "controlPlaneAuthPolicy": "MUTUAL_TLS", "statusPort": free,
+            "discoveryAddress": discovery, "configPath": at("etc/istio/proxy"), "controlPlaneAuthPolicy": "MUTUAL_TLS", "statusPort": 15020,
         });
         let mut command = Command::new(built("pilot-agent"));
         command.args(["proxy", "sidecar", "--domain", "demo.svc.cluster.local"]).current_dir(folder.path()).envs([
@@ -119,6 +117,7 @@ fn server(client: &Client) -> Value {
 
 #[test]
 fn the_agents_socket_serves_both_profiles_over_the_bootstrap_that_it_writes() {
+    let _network = Network::own();
     let istiod = Istiod::start();
     istiod.apply(ECHO);
     // One after the other: the socket serves one stream.
@@ -135,6 +134,7 @@ fn the_agents_socket_serves_both_profiles_over_the_bootstrap_that_it_writes() {
 
 #[test]
 fn all_clients_of_a_process_share_the_one_stream_of_the_agent() {
+    let _network = Network::own();
     let istiod = Istiod::start();
     istiod.apply(ECHO);
     let agent = Agent::start(&istiod);
@@ -142,13 +142,18 @@ fn all_clients_of_a_process_share_the_one_stream_of_the_agent() {
     for client in &clients {
         until(client, "echo:8080", 2);
     }
-    std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(server(&clients[0])["streams"], 1);
+    // Another stream would have ended this one.
+    istiod.apply(&ECHO.replace("  - {address: 127.0.0.32, ports: {http: 8080}, labels: {version: v2}}\n", ""));
+    for client in &clients {
+        until(client, "echo:8080", 1);
+        assert_eq!(server(client)["streams"], 1);
+    }
     assert_eq!(istiod.debug("/debug/connections").matches("echo-1.demo").count(), 1);
 }
 
 #[test]
 fn a_grpc_client_on_the_same_socket_keeps_its_stream_and_we_yield() {
+    let _network = Network::own();
     let istiod = Istiod::start();
     istiod.apply(ECHO);
     let agent = Agent::start(&istiod);
@@ -165,7 +170,14 @@ fn a_grpc_client_on_the_same_socket_keeps_its_stream_and_we_yield() {
     let connections = || istiod.debug("/debug/connections");
     eventually("the other one has its stream", || connections().contains("echo-1.demo").then_some(()));
     let before = connections();
-    std::thread::sleep(Duration::from_secs(5));
+    // It goes on: change after change, it connects to where its list leads.
+    for _ in 0..10 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let place = format!("{{address: 127.0.0.1, ports: {{http: {}}}}}", listener.local_addr().unwrap().port());
+        istiod.apply(&ECHO.replace("{address: 127.0.0.31, ports: {http: 8080}, labels: {version: v1}}", &place));
+        eventually("the other one follows", || listener.accept().ok());
+    }
     assert_eq!(connections(), before, "the same stream as before");
     assert_eq!(server(&ours)["streams"], streams);
     let events = ours.describe().unwrap()["events"].to_string();
