@@ -181,8 +181,23 @@ fn a_service_without_a_list_by_nature_says_so() {
             .replace("selector: {app: external}, ", ""),
     );
     mesh.apply(&service("demo", "headless", ", clusterIP: None"));
-    mesh.apply(&slice("headless", &[("http", 8080)], &[("-", "127.0.0.71", true)]));
-    until(&mesh.clients[1], "headless:8080", "ready 127.0.0.71:8080");
+    until(&mesh.clients[0], "external:8080", "unknown");
+}
+
+#[test]
+fn a_headless_service_is_the_list_of_its_ready_pods() {
+    let mesh = Mesh::start();
+    let [istio, grpc] = &mesh.clients;
+    mesh.apply(&service("demo", "headless", ", clusterIP: None"));
+    // A cluster of original destinations, for a sidecar: without an endpoint nobody can tell it from one that never has any.
+    until(istio, "headless:8080", "invalid (no_list)");
+    until(grpc, "headless:8080", "ready");
+    mesh.apply(&slice("headless", &[("http", 8080)], &[("-", "127.0.0.71", true), ("-", "127.0.0.72", false)]));
+    both(&mesh, "headless:8080", "ready 127.0.0.71:8080");
+    mesh.apply(&slice("headless", &[("http", 8080)], &[("-", "127.0.0.71", true), ("-", "127.0.0.72", true)]));
+    both(&mesh, "headless:8080", "ready 127.0.0.71:8080 127.0.0.72:8080");
+    mesh.istiod.delete(&service("demo", "headless", ", clusterIP: None"));
+    both(&mesh, "headless:8080", "removed");
 }
 
 #[test]

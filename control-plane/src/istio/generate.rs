@@ -47,7 +47,8 @@ fn add_clusters(
         let assignment = assignment(&name, port, &chosen);
         let settings = rule.map(|rule| rule.settings(subset, port.number)).unwrap_or_default();
         state.insert(CLUSTER, name.clone(), &cluster(&name, entry.resolution, port.protocol, &assignment, settings));
-        if entry.resolution == Resolution::Static {
+        if entry.resolution != Resolution::Dns {
+            // istiod answers for what has no list by nature, too: with an empty one.
             state.insert(ENDPOINTS, name, &assignment);
         }
     };

@@ -263,6 +263,26 @@ fn routes_and_policies_stand_beside_the_list_and_their_change_is_told() {
 }
 
 #[test]
+fn a_headless_service_is_listed_and_what_has_no_list_by_nature_is_invalid() {
+    let mut mesh = Mesh::new();
+    mesh.watch("go-sc-a");
+    let base = name(8080, "", HOST);
+    let discovery = Discovery::OriginalDst(base.as_str().into());
+    let value = Cluster { discovery, tls: Tls::Off, locality_weighted: false, policy: Arc::default() };
+    let value = Resource::Cluster(Arc::new(value));
+    let cluster = Effect::Update { kind: Kind::Cluster, name: base.as_str().into(), value, body: Bytes::new() };
+    mesh.apply(vec![cluster, ANSWERED]);
+    mesh.apply(vec![routes(&format!("{HOST}:8080"), &[(&base, 1)])]);
+    assert_eq!(mesh.state("go-sc-a"), State::Pending, "its list is asked for");
+    mesh.apply(vec![assignment(&base, &[])]);
+    assert_eq!(mesh.state("go-sc-a"), State::Invalid(Invalid::NoList));
+    mesh.apply(vec![assignment(&base, &[1])]);
+    assert_eq!(mesh.list("go-sc-a"), [(1, 1)]);
+    mesh.apply(vec![gone(Kind::Endpoints, &base)]);
+    assert_eq!(mesh.state("go-sc-a"), State::Invalid(Invalid::NoList));
+}
+
+#[test]
 fn an_empty_share_goes_to_the_others() {
     let mut mesh = served("go-sc-a");
     let (v1, v2) = (name(8080, "v1", HOST), name(8080, "v2", HOST));

@@ -319,7 +319,7 @@ impl Catalog {
         needs.push((Kind::Cluster, Arc::clone(name)));
         let found = self.cluster(name);
         if let Found::Yes(cluster) = found
-            && let Discovery::Eds(service) = &cluster.discovery
+            && let Discovery::Eds(service) | Discovery::OriginalDst(service) = &cluster.discovery
         {
             needs.push((Kind::Endpoints, Arc::clone(service)));
         }
@@ -327,8 +327,15 @@ impl Catalog {
     }
 
     fn refuse(&self, name: &str, cluster: &Cluster) -> Option<(Invalid, String)> {
-        if let Discovery::None(kind) = &cluster.discovery {
-            return Some((Invalid::NoList, format!("cluster {name} has no endpoint list ({kind})")));
+        match &cluster.discovery {
+            Discovery::None(kind) => return Some((Invalid::NoList, format!("cluster {name} has no endpoint list ({kind})"))),
+            Discovery::OriginalDst(service) => {
+                let listed = self.assignments.get(service);
+                if listed.is_some_and(|assignment| assignment.as_ref().is_none_or(|assignment| assignment.endpoints.is_empty())) {
+                    return Some((Invalid::NoList, format!("cluster {name} has no endpoint list (ORIGINAL_DST), or no endpoint")));
+                }
+            }
+            Discovery::Eds(_) | Discovery::Inline(_) => {}
         }
         let allowed = || {
             let parsed = ClusterName::parse(name);

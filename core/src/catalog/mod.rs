@@ -407,7 +407,7 @@ impl Catalog {
     fn assignment(&self, cluster: &Cluster) -> Found<Arc<Assignment>> {
         match &cluster.discovery {
             Discovery::Inline(assignment) => Found::Yes(Arc::clone(assignment)),
-            Discovery::Eds(service) => match self.assignments.get(service) {
+            Discovery::Eds(service) | Discovery::OriginalDst(service) => match self.assignments.get(service) {
                 Some(Some(assignment)) => Found::Yes(Arc::clone(assignment)),
                 Some(None) => Found::No,
                 None => Found::NotYet,

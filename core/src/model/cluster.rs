@@ -14,7 +14,10 @@ pub enum Discovery {
     Eds(Arc<str>),
     /// Listed in the cluster itself: static addresses, or host names to resolve.
     Inline(Arc<Assignment>),
-    /// Not a list: the original destination of a connection, or a kind this version does not know.
+    /// The original destination of a connection, for Envoy. Behind the EDS resource of this name istiod lists the pods of a headless
+    /// service all the same; it is empty for what has no list by nature.
+    OriginalDst(Arc<str>),
+    /// Not a list: a kind this version does not know, or a source that is not asked.
     None(Arc<str>),
 }
 

@@ -11,7 +11,7 @@ use prost::Message;
 
 use super::{AssignmentDecoder, References, intern::Interner, is_ads, policy};
 use crate::{
-    model::{Cluster, Discovery, Policy, Tls},
+    model::{Cluster, ClusterName, Discovery, Policy, Tls},
     protocol::Kind,
 };
 
@@ -60,6 +60,7 @@ fn discovery(name: &str, proto: &Proto, assignments: &mut AssignmentDecoder, ref
             let inline = proto.load_assignment.as_ref().map(Message::encode_to_vec).unwrap_or_default();
             Ok(Discovery::Inline(Arc::new(assignments.decode_inline(&inline)?)))
         }
+        DiscoveryType::OriginalDst if ClusterName::parse(name).is_some() => Ok(Discovery::OriginalDst(name.into())),
         DiscoveryType::OriginalDst => Ok(Discovery::None(kind.as_str_name().into())),
     }
 }
@@ -110,6 +111,17 @@ mod tests {
         let mut xdstp = eds("");
         xdstp.name = "xdstp://a/envoy.config.cluster.v3.Cluster/c".into();
         assert!(convert(&xdstp).is_err());
+    }
+
+    #[test]
+    fn only_a_service_of_istio_may_have_a_list_behind_an_original_destination() {
+        let original = |name: &str| {
+            let kind = Some(ClusterDiscoveryType::Type(DiscoveryType::OriginalDst as i32));
+            convert(&Proto { name: name.into(), cluster_discovery_type: kind, ..Default::default() }).expect("valid").discovery
+        };
+        let headless = "outbound|80||headless.demo.svc.cluster.local";
+        assert_eq!(original(headless), Discovery::OriginalDst(headless.into()));
+        assert_eq!(original("PassthroughCluster"), Discovery::None("ORIGINAL_DST".into()));
     }
 
     #[test]
