@@ -4,13 +4,16 @@ MVN = mvn -B -q -ntp
 # Maven, Go and the tests look for libraries here.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
-.PHONY: help check-tools build native java go demo test test-istio test-full format header bench clean
+.PHONY: help check-tools check-go build native java go demo test test-istio test-full format header bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 check-tools:
 	@tests/check-tools
+
+check-go:
+	@tests/check-tools go
 
 build: check-tools native java go ## build everything: libraries, command, agent, examples
 
@@ -25,16 +28,16 @@ java: native
 	@cd tests/jvm-lab && $(MVN) package -DskipTests
 
 go: native
-	@echo "building the Go services"
-	@cd examples/spring-cloud-mesh && go build -o target/ ./go-sc-a ./go-mesh-app
+	@if command -v go >/dev/null; then echo "building the Go services"; \
+	cd examples/spring-cloud-mesh && go build -o target/ ./go-sc-a ./go-mesh-app; fi
 
-demo: build ## run the Spring Cloud and Go demo; KEEP=1 leaves it up, CONTROL_PLANE=istiod runs it on the real one
+demo: check-go build ## run the Spring Cloud and Go demo; KEEP=1 leaves it up, CONTROL_PLANE=istiod runs it on the real one
 	@python3 examples/spring-cloud-mesh/demo.py $(if $(KEEP),--keep) $(if $(CONTROL_PLANE),--control-plane $(CONTROL_PLANE))
 
 test: check-tools ## run all tests and the format and lint checks
 	@python3 tests/run.py
 
-test-istio: build ## run the tests against the real istiod, which is built from source the first time (minutes)
+test-istio: check-go build ## run the tests against the real istiod, which is built from source the first time (minutes)
 	@python3 tests/run.py --istio
 
 test-full: check-tools ## run the heavier lanes too

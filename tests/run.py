@@ -10,6 +10,7 @@ import argparse
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,8 +25,9 @@ PASSED = ROOT / "target" / "passed-tests.txt"
 
 
 class Lane:
-    def __init__(self, name, command, folder=".", counts=None, full=False, limit=900):
+    def __init__(self, name, command, folder=".", counts=None, full=False, limit=900, needs=None):
         self.name, self.command, self.folder, self.counts, self.full, self.limit = name, command, folder, counts, full, limit
+        self.needs = needs
 
 
 def istiod(name, test, limit=900):
@@ -58,11 +60,11 @@ LANES = [
     Lane("format: Rust", ["cargo", "fmt", "--all", "--check"]),
     Lane("format: Rust with flags of its own", ["cargo", "fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"]),
     Lane("format: Rust under loom", ["cargo", "fmt", "--check", "--manifest-path", "tests/loom/Cargo.toml"]),
-    Lane("format: Go", ["sh", "-c", 'test -z "$(gofmt -l .)" || { gofmt -d .; exit 1; }'], "examples/spring-cloud-mesh"),
+    Lane("format: Go", ["sh", "-c", 'test -z "$(gofmt -l .)" || { gofmt -d .; exit 1; }'], "examples/spring-cloud-mesh", needs="go"),
     Lane("build", ["make", "--no-print-directory", "build"], limit=1500),
     Lane("format: Java", MVN + ["-q", "spotless:check"], "java-shim"),
     Lane("lint: Rust", ["cargo", "clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]),
-    Lane("lint: Go", ["go", "vet", "./..."], "examples/spring-cloud-mesh"),
+    Lane("lint: Go", ["go", "vet", "./..."], "examples/spring-cloud-mesh", needs="go"),
     Lane("unit: Rust", ["cargo", "test", "--locked", "--no-fail-fast"], counts=cargo),
     Lane("unit: engine without a network", ["cargo", "test", "--locked", "-p", "proxyless-core", "--no-default-features"], counts=cargo),
     Lane("unit: the store in every order of steps (loom)", ["cargo", "test", "--locked"], "tests/loom", counts=cargo),
@@ -81,12 +83,14 @@ LANES = [
     Lane("everything that reads bytes, 100,000 damaged messages",
          ["env", "PROPTEST_CASES=100000", "cargo", "test", "--locked", "--release", "-p", "proxyless-core", "--test", "fuzz"],
          counts=cargo, full=True),
-    Lane("demo", [sys.executable, "examples/spring-cloud-mesh/demo.py"], full=True),
+    Lane("demo", [sys.executable, "examples/spring-cloud-mesh/demo.py"], full=True, needs="go"),
 ]
 
 
 ISTIO_LANES = [
     Lane("format: Go", ["sh", "-c", 'test -z "$(gofmt -l .)" || { gofmt -d .; exit 1; }'], "tests/istio"),
+    Lane("lint: Go", ["go", "vet", "./..."], "tests/istio"),
+    Lane("lint: Rust", ["cargo", "clippy", "--locked", "-p", "proxyless-tests", "--features", "istiod", "--all-targets", "--", "-D", "warnings"]),
     Lane("build: istiod", ["tests/istio/build"], limit=1200),
     istiod("clients of both profiles on istiod", "istiod"),
     istiod("routes and policies from istiod", "traffic"),
@@ -139,6 +143,10 @@ def main():
                           [sys.executable, "tests/conformance.py", "--check", str(PASSED)], counts=plain))
     for number, lane in enumerate(lanes, 1):
         print(f"[{number}/{len(lanes)}] {lane.name} ...", flush=True)
+        if lane.needs and not shutil.which(lane.needs):
+            print(f"      SKIPPED: {lane.needs} is not installed", flush=True)
+            totals[2] += 1
+            continue
         PASSED.parent.mkdir(exist_ok=True)
         PASSED.write_text("\n".join(sorted(names)))
         started = time.monotonic()
