@@ -15,7 +15,7 @@ use proxyless_core::{
     Client,
     config::{Config, Place, Profile, Server},
     model::State,
-    transport::{Claims, Dialer},
+    transport::{Claims, Dialer, remedy},
 };
 use serde_json::{Value, json};
 
@@ -219,17 +219,7 @@ fn tls(config: &Config, number: usize) -> Finding {
     match runtime.block_on(Dialer::new(Arc::new(config.clone()), number).connect()) {
         Ok(_) => Fine(format!("verified with {roots}")),
         Err(lost) => {
-            let remedy = if lost.reason.contains("not valid for name") {
-                "connect by a name that is in the certificate (istiod.istio-system.svc), or set server_name to one"
-            } else if lost.reason.contains("UnknownIssuer") || lost.reason.contains("BadSignature") {
-                "ca_file must hold the mesh's root: mount the config map istio-ca-root-cert (key root-cert.pem)"
-            } else if lost.reason.contains("ca_file") || lost.reason.contains("cert_file") || lost.reason.contains("key_file") {
-                "mount the file, or correct the setting"
-            } else if lost.reason.contains("xpired") || lost.reason.contains("NotValidYet") {
-                "the certificate or this machine's clock is wrong"
-            } else {
-                "is this a TLS port? istiod's is 15012; 15010 is plaintext"
-            };
+            let remedy = remedy(&lost.reason).unwrap_or("is this a TLS port? istiod's is 15012; 15010 is plaintext");
             Wrong(lost.reason, remedy)
         }
     }
@@ -306,19 +296,7 @@ fn stream(client: &Client, timeout: Duration) -> Result<Finding, Failure> {
             return Ok(Fine("opened with the first target".into()));
         }
         if !error.is_empty() || Instant::now() >= deadline {
-            let remedy = if error.contains("PermissionDenied") {
-                "the token's namespace or service account is not the one that the node names: check namespace and service_account"
-            } else if error.contains("Unauthenticated") {
-                "istiod does not accept the token: its audience (istio-ca), its issuer, or cluster_id is another"
-            } else if error.contains("InvalidArgument") {
-                "istiod does not accept the node: check node_id and node_metadata"
-            } else if error.contains("ResourceExhausted") {
-                "the control plane limits new streams; it is tried again"
-            } else if error.contains("Unimplemented") {
-                "this is no ADS server"
-            } else {
-                "what does the control plane's log say?"
-            };
+            let remedy = remedy(error).unwrap_or("what does the control plane's log say?");
             let text = if error.is_empty() { "no answer in time".to_owned() } else { error.to_owned() };
             return Ok(Wrong(text, remedy));
         }

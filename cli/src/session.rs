@@ -89,7 +89,8 @@ pub(crate) fn entries<'a>(client: &Client, targets: &'a [String]) -> Result<Vec<
     }
     let status = client.describe()?;
     let error = status["last_error"].as_str().filter(|error| !error.is_empty()).unwrap_or("no answer in time");
-    Err(Failure::Silence(format!("{}: {error}", client.config().server_list())))
+    let remedy = status["remedy"].as_str().map(|remedy| format!("\n  {remedy}")).unwrap_or_default();
+    Err(Failure::Silence(format!("{}: {error}{remedy}", client.config().server_list())))
 }
 
 pub(crate) fn print_config(connection: &Connection, json: bool) -> Result<(), Failure> {

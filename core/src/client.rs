@@ -33,6 +33,7 @@ use crate::{
     resource::{References, ResourceDecoder},
     store::{Snapshot, Store, Wake, Writer},
     target::Target,
+    transport::remedy,
 };
 
 /// One user's view of a control plane.
@@ -175,6 +176,7 @@ impl Client {
             "streams": status.streams,
             "failures": status.failures,
             "last_error": status.last_error,
+            "remedy": remedy(&status.last_error),
             "hosts": status.hosts,
             "epoch": self.epoch(),
             "warnings": self.shared.config.warnings,

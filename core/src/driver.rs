@@ -36,7 +36,7 @@ use crate::{
     resource::{Resource, ResourceDecoder},
     store::Writer,
     target::Target,
-    transport::{Dialer, Pending, Responses},
+    transport::{Dialer, Pending, Responses, remedy},
 };
 
 /// A server that nobody needs keeps its connection for so long: a name that is let go is often wanted again.
@@ -289,7 +289,9 @@ impl Driver {
         let was_synced = self.authorities.engine(server).is_synced();
         let was_in_charge = self.authorities.in_charge() == server;
         self.lanes[server].requests = None;
-        self.authorities.on_lost(server, self.now(), lost, acts);
+        // Whoever reads of it should not have to search.
+        let told = remedy(&lost.reason).map_or_else(|| lost.reason.clone(), |remedy| format!("{}: {remedy}", lost.reason));
+        self.authorities.on_lost(server, self.now(), &Lost { reason: told.clone(), how: lost.how }, acts);
         let now = self.now();
         {
             let mut status = self.window.status.lock().unwrap_or_else(PoisonError::into_inner);
@@ -300,7 +302,7 @@ impl Driver {
             }
         }
         let level = if was_synced { Level::Info } else { Level::Warn };
-        self.note(level, self.about(server, &lost.reason));
+        self.note(level, self.about(server, &told));
     }
 
     /// A text about a server, with all that is needed to find it in its logs.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One ADS stream over tonic: TLS, Unix sockets, a token per stream, keepalive, bounds. Messages are bytes here.
 
+mod remedy;
+
 use std::{
     fs,
     path::Path,
@@ -27,6 +29,8 @@ use crate::{
     config::{CertificateRequest, Config, Profile, Server},
     protocol::{End, Lost, Variant},
 };
+
+pub use remedy::remedy;
 
 const SOTW: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources";
 const DELTA: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";

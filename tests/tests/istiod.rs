@@ -403,34 +403,28 @@ fn a_pod_finds_istiod_with_its_token_and_root_and_the_common_failures_are_told_a
     istiod.apply(&echo());
     let settings = |token: std::path::PathBuf| json!({"server": istiod.secure(), "namespace": "demo", "pod_ip": "127.0.0.9", "ca_file": istiod.root_file(), "token_file": token});
     until(&open(&settings(istiod.token_file("demo", "echo"))), "echo:8080", "ready 127.0.0.31:8080 127.0.0.32:8080");
-    let refusal = |settings: Value| {
+    let refused = |settings: Value, reason: &str, remedy: &str| {
         let client = open(&settings);
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let error = client.describe().unwrap()["last_error"].as_str().unwrap().to_owned();
-            if !error.is_empty() {
-                return error;
-            }
-            assert!(Instant::now() < deadline);
-            std::thread::sleep(Duration::from_millis(5));
+        // Where people look: in the client's description, in what a target says, and in the events that bridges log.
+        let entry = proxyless_tests::until(&client, "echo:8080", "told why", |entry| !entry.detail.is_empty());
+        let status = client.describe().unwrap();
+        let events = status["events"].to_string();
+        for text in [&*entry.detail, &format!("{} {}", status["last_error"], status["remedy"]), &events] {
+            assert!(text.contains(reason) && text.contains(remedy), "{reason}, {remedy}: {text}");
         }
+        assert!(!status.to_string().contains("test:elsewhere"), "the token is not shown");
     };
-    let error = refusal(settings(istiod.token_file("elsewhere", "echo")));
-    assert!(error.contains("PermissionDenied"), "{error}");
+    refused(settings(istiod.token_file("elsewhere", "echo")), "PermissionDenied", "namespace or service account is not the one");
     let bad = istiod.token_file("demo", "bad");
-    std::fs::write(&bad, "no such token").unwrap();
-    let error = refusal(settings(bad));
-    assert!(error.contains("Unauthenticated"), "{error}");
-    let error = refusal(settings("/nowhere/token".into()));
-    assert!(error.contains("token_file /nowhere/token"), "{error}");
+    std::fs::write(&bad, "of another audience").unwrap();
+    refused(settings(bad), "Unauthenticated", "audience (istio-ca)");
+    refused(settings("/nowhere/token".into()), "token_file /nowhere/token", "mount a projected token");
     let mut other_root = settings(istiod.token_file("demo", "echo"));
     other_root["ca_file"] = Value::Null;
-    let error = refusal(other_root);
-    assert!(error.contains("UnknownIssuer"), "{error}");
+    refused(other_root, "UnknownIssuer", "istio-ca-root-cert");
     let mut other_name = settings(istiod.token_file("demo", "echo"));
     other_name["server_name"] = "istiod.elsewhere.svc".into();
-    let error = refusal(other_name);
-    assert!(error.contains("not valid for name"), "{error}");
+    refused(other_name, "not valid for name", "set server_name");
 }
 
 #[test]
