@@ -82,8 +82,11 @@ fn the_application_starts_and_fails_and_recovers_by_itself_when_the_control_plan
     let (process, port) = consumer(&mut jvm(&format!("http://{address}")));
     assert_eq!(get(port, "/go").unwrap().0, 500);
     eventually("the application's own error", || process.out().contains("No instances available for go-sc-a").then_some(()));
+    let told = || process.err().matches("no answer from the control plane, the application goes on without it: ").count();
+    eventually("the log says why", || (told() == 1).then_some(()));
     let _control_plane = ControlPlane::start_late(&mesh.path(), &address);
     eventually("it recovers", || get(port, "/go").filter(|(status, _)| *status == 200));
+    assert_eq!(told(), 1, "{}", process.err());
     nothing_suppressed(&process);
 }
 

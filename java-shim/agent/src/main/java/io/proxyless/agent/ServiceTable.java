@@ -30,6 +30,9 @@ final class ServiceTable implements Lists {
 
   private final Set<String> waited = new HashSet<>();
 
+  /** Guarded by this: that there is no control plane has been said. */
+  private boolean unreachable;
+
   ServiceTable(AgentLog log, Consumer<String> watch) {
     this.log = log;
     this.watch = watch;
@@ -85,9 +88,22 @@ final class ServiceTable implements Lists {
     views = next;
     for (View view : fresh.values()) {
       answered |= view.state != View.State.PENDING;
+      sayWhyThereIsNoAnswer(view);
     }
     notifyAll();
     return fresh.keySet();
+  }
+
+  /**
+   * Once, and again when it comes back after an answer: a wrong token or root is not to be guessed.
+   */
+  private void sayWhyThereIsNoAnswer(View view) {
+    boolean waits = view.state == View.State.PENDING;
+    if (waits && !unreachable && !view.detail.isEmpty()) {
+      log.info(
+          "no answer from the control plane, the application goes on without it: " + view.detail);
+    }
+    unreachable = waits && (unreachable || !view.detail.isEmpty());
   }
 
   /** The natives have failed: from now on every service is as good as unknown. */
