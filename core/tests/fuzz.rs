@@ -53,13 +53,50 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 
 /// A mesh with everything that the embedded control plane knows, as resources.
 fn mesh() -> ads::State {
-    let text = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a}\nspec:\n  hosts: [a.default.svc.cluster.local]\n  \
-        resolution: STATIC\n  ports: [{number: 80, name: http, protocol: HTTP}]\n  endpoints:\n  \
-        - {address: 127.0.0.1, ports: {http: 9001}, labels: {version: v1}, weight: 3, locality: r/z/s}\n  \
-        - {address: 127.0.0.1, ports: {http: 9002}, labels: {version: v2}}\n---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\n\
-        metadata: {name: a}\nspec: {host: a, subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]}\n---\n\
-        apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec: {hosts: [a], http: [{route: \
-        [{destination: {host: a, subset: v1}, weight: 80}, {destination: {host: a, subset: v2}, weight: 20}]}]}\n";
+    let text = "
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: a}
+spec:
+  hosts: [a.default.svc.cluster.local]
+  resolution: STATIC
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  endpoints:
+  - {address: 127.0.0.1, ports: {http: 9001}, labels: {version: v1}, weight: 3, locality: r/z/s}
+  - {address: 127.0.0.1, ports: {http: 9002}, labels: {version: v2}}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: a}
+spec:
+  host: a
+  subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]
+  trafficPolicy:
+    loadBalancer: {simple: RANDOM, localityLbSetting: {enabled: false}}
+    connectionPool:
+      tcp: {maxConnections: 1, connectTimeout: 2s, tcpKeepalive: {probes: 3, time: 4s}}
+      http: {http2MaxRequests: 5, idleTimeout: 6s, maxConcurrentStreams: 7, h2UpgradePolicy: UPGRADE}
+    outlierDetection: {consecutive5xxErrors: 8, interval: 9s, maxEjectionPercent: 10, minHealthPercent: 11}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: a}
+spec:
+  hosts: [a]
+  http:
+  - name: all
+    match:
+    - uri: {prefix: /x}
+      headers: {h: {exact: v}, i: {}}
+      withoutHeaders: {j: {regex: k.*}}
+      queryParams: {q: {prefix: r}}
+    route: [{destination: {host: a, subset: v1}}]
+    timeout: 1s
+    retries: {attempts: 2, perTryTimeout: 3s, retryOn: '5xx,503', backoff: 4ms, retryRemoteLocalities: true}
+    fault: {delay: {fixedDelay: 5s, percentage: {value: 6}}, abort: {httpStatus: 507, percentage: {value: 8}}}
+    mirrors: [{destination: {host: a}, percentage: {value: 9}}]
+  - route: [{destination: {host: a, subset: v1}, weight: 80}, {destination: {host: a, subset: v2}, weight: 20}]
+";
     istio::generate(&istio::parse(Path::new("mesh.yaml"), text).unwrap(), 1)
 }
 
