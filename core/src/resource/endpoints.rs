@@ -5,7 +5,7 @@
 //! `load_balancer_endpoints`, `leds_cluster_locality_config`, `proximity`, locality metadata, health-check configuration,
 //! typed metadata and every metadata key but `istio` and `envoy.transport_socket_match`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use prost::Message;
@@ -38,12 +38,14 @@ const MAX_PRIORITY: u64 = 128;
 pub struct AssignmentDecoder {
     limits: Limits,
     strings: Interner<str>,
+    /// Empty between calls; keeps its room.
+    endpoints: Vec<Endpoint>,
 }
 
 impl AssignmentDecoder {
     /// A decoder with these limits.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, strings: Interner::default() }
+        Self { limits, ..Self::default() }
     }
 
     /// Decodes an EDS resource, in which every address must be an IP literal.
@@ -57,11 +59,12 @@ impl AssignmentDecoder {
     }
 
     fn walk(&mut self, body: &[u8], names_allowed: bool) -> Result<Assignment, String> {
+        self.endpoints.clear();
         let mut walk = Walk {
             limits: self.limits,
             strings: &mut self.strings,
             names_allowed,
-            endpoints: Vec::with_capacity(body.len() / 128),
+            endpoints: &mut self.endpoints,
             localities: Vec::new(),
             extensions: Vec::new(),
             last: Default::default(),
@@ -78,7 +81,7 @@ impl AssignmentDecoder {
             Err(fault) => return Err(fault.to_string()),
         }
         Ok(Assignment {
-            endpoints: walk.endpoints.into(),
+            endpoints: (&walk.endpoints[..]).into(),
             localities: walk.localities.into(),
             extensions: walk.extensions.into(),
             unreachable: walk.unreachable,
@@ -127,7 +130,7 @@ struct Walk<'a, 's> {
     limits: Limits,
     strings: &'s mut Interner<str>,
     names_allowed: bool,
-    endpoints: Vec<Endpoint>,
+    endpoints: &'s mut Vec<Endpoint>,
     localities: Vec<Locality>,
     extensions: Vec<Extension>,
     /// Extensions used last: most endpoints of a service repeat one of them.
@@ -361,11 +364,16 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn socket_address(&self, body: &'a [u8]) -> Result<Address<'a>, Fault> {
-        let (mut text, mut port) = ("", None);
+        let (mut text, mut port, mut ip) = ("", None, None);
         let mut fields = Fields::of(body);
         while let Some((number, value)) = fields.next()? {
             match number {
-                2 => text = value.str()?,
+                2 => {
+                    ip = dotted(value.bytes()?);
+                    if ip.is_none() {
+                        text = value.str()?;
+                    }
+                }
                 3 => port = Some(value.varint()? & u64::from(u32::MAX)),
                 4 => {
                     value.str()?;
@@ -374,14 +382,40 @@ impl<'a> Walk<'a, '_> {
                 _ => {}
             }
         }
-        let port = port.ok_or_else(|| Fault::Invalid(format!("endpoint {text}: no numeric port")))?;
-        let port = u16::try_from(port).map_err(|_| Fault::Invalid(format!("endpoint {text}: port {port} is above 65535")))?;
-        match text.parse() {
+        let who = || ip.map_or_else(|| text.to_owned(), |ip| ip.to_string());
+        let port = port.ok_or_else(|| Fault::Invalid(format!("endpoint {}: no numeric port", who())))?;
+        let port = u16::try_from(port).map_err(|_| Fault::Invalid(format!("endpoint {}: port {port} is above 65535", who())))?;
+        match ip.map_or_else(|| text.parse(), |ip| Ok(IpAddr::V4(ip))) {
             Ok(ip) => Ok(Address::Socket(ip, port)),
             Err(_) if self.names_allowed && !text.is_empty() => Ok(Address::Name(text, port)),
             Err(_) => Err(Fault::Invalid(format!("endpoint address {text:?} is not an IP address"))),
         }
     }
+}
+
+/// An IPv4 address, as nearly every endpoint has one; `None` leaves the judgement to the standard library, which takes longer.
+#[inline]
+fn dotted(text: &[u8]) -> Option<Ipv4Addr> {
+    let mut octets = [0; 4];
+    let mut rest = text;
+    for (place, octet) in octets.iter_mut().enumerate() {
+        let (value, length) = match rest {
+            [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', ..] => {
+                (u32::from(a - b'0') * 100 + u32::from(b - b'0') * 10 + u32::from(c - b'0'), 3)
+            }
+            [a @ b'1'..=b'9', b @ b'0'..=b'9', ..] => (u32::from(a - b'0') * 10 + u32::from(b - b'0'), 2),
+            [a @ b'0'..=b'9', ..] => (u32::from(a - b'0'), 1),
+            _ => return None,
+        };
+        *octet = u8::try_from(value).ok()?;
+        rest = &rest[length..];
+        rest = match (rest, place) {
+            ([], 3) => rest,
+            ([b'.', rest @ ..], 0..=2) => rest,
+            _ => return None,
+        };
+    }
+    Some(octets.into())
 }
 
 struct Host<'a> {

@@ -127,3 +127,29 @@ fn an_unknown_health_number_counts_as_unhealthy() {
 fn an_empty_assignment_is_valid() {
     assert_eq!(decode(&assignment(vec![])).expect("decodes").endpoints.len(), 0);
 }
+
+#[test]
+fn what_the_short_way_takes_for_an_address_is_one() {
+    let octets = [
+        "0", "1", "9", "10", "99", "100", "127", "199", "249", "250", "255", "256", "300", "999", "00", "01", "010", "1000", "",
+        "a", "-1", " 1",
+    ];
+    for a in octets {
+        for b in octets {
+            for text in [
+                format!("{a}.{b}.0.1"),
+                format!("1.2.{a}.{b}"),
+                format!("{a}.{b}"),
+                format!("1.{a}.3.{b}."),
+                format!(".1.{a}.{b}.2"),
+                format!("1.2.3.4.{a}"),
+            ] {
+                if let Some(ip) = dotted(text.as_bytes()) {
+                    assert_eq!(text.parse(), Ok(ip), "{text}");
+                } else {
+                    assert!(text.parse::<Ipv4Addr>().is_err(), "{text} is taken the long way");
+                }
+            }
+        }
+    }
+}
