@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The commands that read lists.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use clap::Args;
 use proxyless_core::{model::State, store::Entry};
+use serde_json::Value;
 
 use crate::{
     output::{Failure, line, to_json, to_text},
     session::{Connection, entries, wait_for},
 };
 
-pub(crate) const TARGET_HELP: &str = "host[:port][/subset], for instance echo.demo:8080/v1; or cluster:<name>";
+const TARGET_HELP: &str = "host[:port][/subset], for instance echo.demo:8080/v1; or cluster:<name>";
 
-/// `proxyless endpoints`
+/// `proxyless endpoints` and `proxyless routes`: what is known about targets, once.
 #[derive(Debug, Args)]
-pub(crate) struct Endpoints {
+pub(crate) struct Lookup {
     #[command(flatten)]
     connection: Connection,
     #[arg(required = true, value_name = "TARGET", help = TARGET_HELP)]
@@ -74,31 +75,26 @@ pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-pub(crate) fn answered(state: State) -> bool {
+fn answered(state: State) -> bool {
     state != State::Pending
 }
 
-/// Every target is ready, or the failure that names those that are not.
-pub(crate) fn unready(found: &[(&str, Arc<Entry>)]) -> Result<(), Failure> {
-    let bad: Vec<String> =
-        found.iter().filter(|(_, e)| e.state != State::Ready).map(|(target, e)| format!("{target} is {}", e.state)).collect();
-    if bad.is_empty() { Ok(()) } else { Err(Failure::Answer(bad.join("; "))) }
-}
-
-impl Endpoints {
-    pub(crate) fn run(self) -> Result<(), Failure> {
+impl Lookup {
+    /// Prints every target in one of these ways; a target that is not ready is a failure.
+    pub(crate) fn run(self, to_json: fn(&str, &Entry) -> Value, to_text: fn(&str, &Entry) -> String) -> Result<(), Failure> {
         let client = self.connection.open(&self.targets)?;
         wait_for(&client, &self.targets, Duration::from_secs_f64(self.timeout), answered)?;
         let found = entries(&client, &self.targets)?;
         if self.json {
-            let values: Vec<_> = found.iter().map(|(target, entry)| to_json(target, entry)).collect();
-            line(&serde_json::Value::from(values).to_string())?;
+            line(&found.iter().map(|(target, entry)| to_json(target, entry)).collect::<Value>().to_string())?;
         } else {
             for (target, entry) in &found {
                 line(&to_text(target, entry))?;
             }
         }
-        unready(&found)
+        let bad: Vec<String> =
+            found.iter().filter(|(_, e)| e.state != State::Ready).map(|(target, e)| format!("{target} is {}", e.state)).collect();
+        if bad.is_empty() { Ok(()) } else { Err(Failure::Answer(bad.join("; "))) }
     }
 }
 

@@ -31,11 +31,11 @@ enum Command {
     /// Serve a file of Istio YAML over ADS, and again whenever it changes
     Serve(serve::Serve),
     /// Print the endpoints of targets once they are known
-    Endpoints(endpoints::Endpoints),
+    Endpoints(endpoints::Lookup),
     /// Print the endpoints of targets, and again with every change
     Watch(endpoints::Watch),
     /// Print the routes of targets, and what the clusters they reach ask of callers: limits, timeouts, outlier detection
-    Routes(routes::Routes),
+    Routes(endpoints::Lookup),
     /// Wait until targets are ready
     Wait(endpoints::Wait),
     /// Print the connection and every resource of a client that watches targets
@@ -62,9 +62,9 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
-        Command::Endpoints(endpoints) => endpoints.run(),
+        Command::Endpoints(lookup) => lookup.run(output::to_json, output::to_text),
         Command::Watch(watch) => watch.run(),
-        Command::Routes(routes) => routes.run(),
+        Command::Routes(lookup) => lookup.run(routes::to_json, routes::to_text),
         Command::Wait(wait) => wait.run(),
         Command::Status(status) => status.run(),
         Command::Doctor(doctor) => doctor.run(),

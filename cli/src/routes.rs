@@ -1,53 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `proxyless routes`: what the control plane says about the traffic to a target, beside its list.
 
-use std::time::Duration;
-
-use clap::Args;
 use proxyless_core::{
     model::{Action, Condition, HeaderValue, PathMatch, Pattern, Reached, Route, Share, State, TextMatch},
     store::Entry,
 };
 use serde_json::{Map, Value, json};
 
-use crate::{
-    endpoints::{TARGET_HELP, answered, seconds, unready},
-    output::{Failure, heading, line},
-    session::{Connection, entries, wait_for},
-};
+use crate::output::heading;
 
-#[derive(Debug, Args)]
-pub(crate) struct Routes {
-    #[command(flatten)]
-    connection: Connection,
-    #[arg(required = true, value_name = "TARGET", help = TARGET_HELP)]
-    targets: Vec<String>,
-    /// Print one JSON array
-    #[arg(long)]
-    json: bool,
-    /// Seconds to wait for an answer
-    #[arg(long, default_value_t = 5.0, value_parser = seconds, value_name = "SECONDS")]
-    timeout: f64,
-}
-
-impl Routes {
-    pub(crate) fn run(self) -> Result<(), Failure> {
-        let client = self.connection.open(&self.targets)?;
-        wait_for(&client, &self.targets, Duration::from_secs_f64(self.timeout), answered)?;
-        let found = entries(&client, &self.targets)?;
-        if self.json {
-            let values: Vec<_> = found.iter().map(|(target, entry)| to_json(target, entry)).collect();
-            line(&Value::from(values).to_string())?;
-        } else {
-            for (target, entry) in &found {
-                line(&to_text(target, entry))?;
-            }
-        }
-        unready(&found)
-    }
-}
-
-fn to_json(spelling: &str, entry: &Entry) -> Value {
+pub(crate) fn to_json(spelling: &str, entry: &Entry) -> Value {
     let mut value = json!({"target": spelling, "resolved": &*entry.resolved, "state": entry.state.name()});
     if let State::Invalid(reason) = entry.state {
         value["reason"] = reason.name().into();
@@ -58,7 +20,7 @@ fn to_json(spelling: &str, entry: &Entry) -> Value {
     value
 }
 
-fn to_text(spelling: &str, entry: &Entry) -> String {
+pub(crate) fn to_text(spelling: &str, entry: &Entry) -> String {
     let mut text = heading(spelling, entry);
     let Some(traffic) = &entry.traffic else { return text };
     for route in traffic.routes.iter().flat_map(|table| &*table.routes) {

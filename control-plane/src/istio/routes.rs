@@ -300,15 +300,7 @@ mod tests {
 
     #[test]
     fn no_attempts_are_no_retries_and_nothing_said_is_istiods_own() {
-        let none = Retries {
-            attempts: 0,
-            per_try_timeout: None,
-            retry_on: String::new(),
-            retry_remote_localities: false,
-            retry_ignore_previous_hosts: None,
-            backoff: None,
-        };
-        assert_eq!(retry_policy(Some(&none)), None);
+        assert_eq!(retry_policy(Some(&Retries::default())), None);
         assert_eq!(retry_policy(None).and_then(|policy| policy.num_retries), Some(UInt32Value { value: 2 }));
     }
 }

@@ -29,17 +29,12 @@ pub(super) struct Subset {
 
 /// Settings of a rule or subset, and of single ports of it.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct TrafficPolicy {
-    #[serde(default)]
     load_balancer: Option<LoadBalancer>,
-    #[serde(default)]
     connection_pool: Option<ConnectionPool>,
-    #[serde(default)]
     outlier_detection: Option<OutlierDetection>,
-    #[serde(default)]
     tls: Option<Tls>,
-    #[serde(default)]
     port_level_settings: Vec<PortPolicy>,
 }
 
@@ -197,58 +192,46 @@ pub(super) enum TlsMode {
 
 /// In all of it, zero is as good as not said.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ConnectionPool {
-    #[serde(default)]
     pub(super) tcp: TcpSettings,
-    #[serde(default)]
     pub(super) http: HttpSettings,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct TcpSettings {
-    #[serde(default)]
     pub(super) max_connections: u32,
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(deserialize_with = "duration")]
     pub(super) connect_timeout: Option<Duration>,
-    #[serde(default)]
     pub(super) tcp_keepalive: Option<TcpKeepalive>,
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(deserialize_with = "duration")]
     pub(super) max_connection_duration: Option<Duration>,
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(deserialize_with = "duration")]
     pub(super) idle_timeout: Option<Duration>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct TcpKeepalive {
-    #[serde(default)]
     pub(super) probes: u32,
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(deserialize_with = "duration")]
     pub(super) time: Option<Duration>,
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(deserialize_with = "duration")]
     pub(super) interval: Option<Duration>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct HttpSettings {
-    #[serde(default)]
     pub(super) http1_max_pending_requests: u32,
-    #[serde(default)]
     pub(super) http2_max_requests: u32,
-    #[serde(default)]
     pub(super) max_requests_per_connection: u32,
-    #[serde(default)]
     pub(super) max_retries: u32,
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(deserialize_with = "duration")]
     pub(super) idle_timeout: Option<Duration>,
-    #[serde(default)]
     pub(super) h2_upgrade_policy: H2Upgrade,
-    #[serde(default)]
     pub(super) use_client_protocol: bool,
-    #[serde(default)]
     pub(super) max_concurrent_streams: u32,
 }
 
@@ -261,24 +244,21 @@ pub(super) enum H2Upgrade {
     Upgrade,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct OutlierDetection {
-    #[serde(default)]
     pub(super) split_external_local_origin_errors: bool,
-    #[serde(default)]
     pub(super) consecutive_local_origin_failures: u32,
-    #[serde(default)]
     pub(super) consecutive_gateway_errors: Option<u32>,
-    #[serde(default, rename = "consecutive5xxErrors")]
+    #[serde(rename = "consecutive5xxErrors")]
     pub(super) consecutive_5xx_errors: Option<u32>,
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(deserialize_with = "duration")]
     pub(super) interval: Option<Duration>,
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(deserialize_with = "duration")]
     pub(super) base_ejection_time: Option<Duration>,
-    #[serde(default, deserialize_with = "percent")]
+    #[serde(deserialize_with = "percent")]
     pub(super) max_ejection_percent: u32,
-    #[serde(default, deserialize_with = "percent")]
+    #[serde(deserialize_with = "percent")]
     pub(super) min_health_percent: u32,
 }
 

@@ -37,25 +37,16 @@ pub(super) struct HttpRoute {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct HttpMatch {
-    #[serde(default)]
     pub(super) name: String,
-    #[serde(default)]
     pub(super) uri: Option<StringMatch>,
-    #[serde(default)]
     pub(super) ignore_uri_case: bool,
-    #[serde(default)]
     pub(super) method: Option<StringMatch>,
-    #[serde(default)]
     pub(super) authority: Option<StringMatch>,
-    #[serde(default)]
     pub(super) scheme: Option<StringMatch>,
-    #[serde(default)]
     pub(super) headers: BTreeMap<String, StringMatch>,
-    #[serde(default)]
     pub(super) without_headers: BTreeMap<String, StringMatch>,
-    #[serde(default)]
     pub(super) query_params: BTreeMap<String, StringMatch>,
 }
 
@@ -119,29 +110,23 @@ pub(super) struct Destination {
     pub(super) port: Option<PortSelector>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Retries {
-    #[serde(default)]
     pub(super) attempts: u32,
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(deserialize_with = "duration")]
     pub(super) per_try_timeout: Option<Duration>,
-    #[serde(default)]
     pub(super) retry_on: String,
-    #[serde(default)]
     pub(super) retry_remote_localities: bool,
-    #[serde(default)]
     pub(super) retry_ignore_previous_hosts: Option<bool>,
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(deserialize_with = "duration")]
     pub(super) backoff: Option<Duration>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Fault {
-    #[serde(default)]
     pub(super) delay: Option<Delay>,
-    #[serde(default)]
     pub(super) abort: Option<Abort>,
 }
 
