@@ -108,7 +108,6 @@ pub trait Decode {
 mod trace_tests;
 
 #[cfg(test)]
-#[path = "protocol_test.rs"]
 mod tests;
 
 #[cfg(test)]
