@@ -4,30 +4,31 @@
 //! One lane per server. Never waits for a consumer. Holds no policy: what to send and whom to ask is the business of
 //! [`Authorities`], what a target means the catalog's.
 
+mod disk;
+mod lane;
+
 use std::{
     collections::hash_map::RandomState,
     future::{Future, poll_fn},
     hash::BuildHasher,
     io,
-    path::PathBuf,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll, ready},
+    task::Poll,
     time::Duration,
 };
 
 use bytes::Bytes;
 use prost::Message;
-use tokio::{
-    sync::mpsc,
-    task::{JoinHandle, spawn_blocking},
-    time::{Instant, Sleep},
-};
+use tokio::{sync::mpsc, time::Instant};
 use tonic::transport::Channel;
+
+use disk::{Disk, Restored};
+use lane::{Lane, Link, poll_lanes};
 
 use crate::{
     authority::{Acts, Authorities, ServerId},
-    cache::{self, Cache},
+    cache::Cache,
     catalog::{Catalog, Changes},
     certificate::{self, Slot},
     config::{Config, Profile},
@@ -36,7 +37,7 @@ use crate::{
     resource::{Resource, ResourceDecoder},
     store::Writer,
     target::Target,
-    transport::{Dialer, Pending, Responses, remedy},
+    transport::{Dialer, Responses, remedy},
 };
 
 /// A server that nobody needs keeps its connection for so long: a name that is let go is often wanted again.
@@ -86,37 +87,6 @@ pub(crate) struct Window {
     pub(crate) certificate: Slot,
 }
 
-enum Link {
-    /// Nobody needs this server.
-    Off,
-    Waiting(Pin<Box<Sleep>>),
-    Connecting(Pending<Channel>),
-    /// The first requests are queued; the server's headers are awaited.
-    Opening(Pending<Responses>),
-    Open(Box<Responses>),
-}
-
-/// One server and the way to it.
-struct Lane {
-    dialer: Dialer,
-    link: Link,
-    /// Towards the current stream.
-    requests: Option<mpsc::UnboundedSender<Bytes>>,
-    unneeded_since: Option<Time>,
-}
-
-/// What was read from disk, or why it was not.
-type Restored = Result<Option<cache::Found>, String>;
-
-/// The disk, if it is used. At most one read and one write are on their way.
-struct Disk {
-    cache: Cache,
-    /// When to read what was saved, unless a server has answered before.
-    read_at: Option<Time>,
-    reading: Option<JoinHandle<Restored>>,
-    writing: Option<JoinHandle<io::Result<()>>>,
-}
-
 pub(crate) struct Driver {
     config: Arc<Config>,
     authorities: Authorities<ResourceDecoder>,
@@ -125,6 +95,7 @@ pub(crate) struct Driver {
     window: Arc<Window>,
     started: Instant,
     lanes: Vec<Lane>,
+    /// The disk, if it is used.
     disk: Option<Disk>,
 }
 
@@ -143,12 +114,8 @@ impl Driver {
             unneeded_since: None,
         };
         let lanes = (0..authorities.servers()).map(lane).collect();
-        let disk = config.cache_dir.as_ref().map(|folder| Disk {
-            cache: Cache::new(folder, &config.cache_identity),
-            read_at: Some(config.cache_wait),
-            reading: None,
-            writing: None,
-        });
+        let cache = config.cache_dir.as_ref().map(|folder| Cache::new(folder, &config.cache_identity));
+        let disk = cache.map(|cache| Disk::new(cache, config.cache_wait));
         Self { config, authorities, catalog, writer, window, started: Instant::now(), lanes, disk }
     }
 
@@ -166,7 +133,7 @@ impl Driver {
                 biased;
                 command = commands.recv() => Event::Command(command),
                 event = poll_fn(|context| poll_lanes(lanes, context)) => event,
-                event = poll_fn(|context| poll_disk(disk, context)) => event,
+                event = poll_fn(|context| disk.as_mut().map_or(Poll::Pending, |disk| disk.poll(context))) => event,
                 () = &mut renewal => Event::Tick,
                 () = sleep_until(self.started, deadline) => Event::Tick,
             };
@@ -191,7 +158,8 @@ impl Driver {
                 Event::Tick => {
                     self.authorities.on_tick(self.now(), &mut acts);
                     self.catalog.on_tick(self.now());
-                    self.tend_disk();
+                    let now = self.now();
+                    self.disk.iter_mut().for_each(|disk| disk.tend(now));
                 }
             }
             self.settle(acts, changes);
@@ -221,10 +189,7 @@ impl Driver {
 
     fn next_deadline(&mut self) -> Option<Time> {
         let unneeded = self.lanes.iter().filter_map(|lane| Some(lane.unneeded_since? + GRACE)).min();
-        let disk = self.disk.as_ref().and_then(|disk| {
-            let write = disk.cache.due().filter(|_| disk.writing.is_none());
-            [disk.read_at, write].into_iter().flatten().min()
-        });
+        let disk = self.disk.as_ref().and_then(Disk::next_deadline);
         [self.authorities.next_deadline(), self.catalog.next_deadline(), unneeded, disk].into_iter().flatten().min()
     }
 
@@ -399,22 +364,6 @@ impl Driver {
         self.window.events.lock().unwrap_or_else(PoisonError::into_inner).push(self.now(), level, text);
     }
 
-    fn tend_disk(&mut self) {
-        let now = self.now();
-        let Some(disk) = &mut self.disk else { return };
-        if disk.read_at.is_some_and(|at| at <= now) {
-            disk.read_at = None;
-            let (path, identity): (PathBuf, String) = disk.cache.place();
-            disk.reading = Some(spawn_blocking(move || cache::read(&path, &identity)));
-        }
-        if disk.writing.is_none()
-            && disk.cache.due().is_some_and(|at| at <= now)
-            && let Some(file) = disk.cache.take(now)
-        {
-            disk.writing = Some(spawn_blocking(move || file.write()));
-        }
-    }
-
     fn restored(&mut self, restored: Restored, acts: &mut Acts<Resource>) {
         let found = match restored {
             Ok(Some(found)) => found,
@@ -455,54 +404,6 @@ enum Event {
     Restored(Restored),
     Written(io::Result<()>),
     Tick,
-}
-
-fn poll_lanes(lanes: &mut [Lane], context: &mut Context<'_>) -> Poll<Event> {
-    for (server, lane) in lanes.iter_mut().enumerate() {
-        if let Poll::Ready(event) = lane.poll(server, context) {
-            return Poll::Ready(event);
-        }
-    }
-    Poll::Pending
-}
-
-impl Lane {
-    fn poll(&mut self, server: ServerId, context: &mut Context<'_>) -> Poll<Event> {
-        let lost = |lost| Event::Lost(server, lost);
-        Poll::Ready(match &mut self.link {
-            Link::Off => return Poll::Pending,
-            Link::Waiting(sleep) => {
-                ready!(sleep.as_mut().poll(context));
-                Event::Due(server)
-            }
-            Link::Connecting(connecting) => {
-                ready!(connecting.as_mut().poll(context)).map_or_else(lost, |channel| Event::Connected(server, channel))
-            }
-            Link::Opening(opening) => {
-                ready!(opening.as_mut().poll(context)).map_or_else(lost, |responses| Event::Opened(server, responses))
-            }
-            Link::Open(responses) => {
-                ready!(responses.poll_next(context)).map_or_else(lost, |message| Event::Message(server, message))
-            }
-        })
-    }
-}
-
-fn poll_disk(disk: &mut Option<Disk>, context: &mut Context<'_>) -> Poll<Event> {
-    let Some(disk) = disk else { return Poll::Pending };
-    if let Some(reading) = &mut disk.reading
-        && let Poll::Ready(restored) = Pin::new(reading).poll(context)
-    {
-        disk.reading = None;
-        return Poll::Ready(Event::Restored(restored.unwrap_or_else(|error| Err(error.to_string()))));
-    }
-    if let Some(writing) = &mut disk.writing
-        && let Poll::Ready(written) = Pin::new(writing).poll(context)
-    {
-        disk.writing = None;
-        return Poll::Ready(Event::Written(written.unwrap_or_else(|error| Err(io::Error::other(error)))));
-    }
-    Poll::Pending
 }
 
 async fn sleep_until(started: Instant, deadline: Option<Time>) {

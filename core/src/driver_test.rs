@@ -28,7 +28,7 @@ struct Rig {
     commands: mpsc::UnboundedSender<Command>,
     store: Arc<Store>,
     window: Arc<Window>,
-    driver: JoinHandle<()>,
+    driver: tokio::task::JoinHandle<()>,
 }
 
 /// Runs a test with stopped time: it moves on when everybody waits.
