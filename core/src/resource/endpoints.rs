@@ -12,7 +12,8 @@ use prost::Message;
 
 use super::{
     intern::Interner,
-    wire::{Fields, Value, WireError},
+    metadata::{self, Metadata},
+    wire::{Fields, WireError},
 };
 use crate::model::{Assignment, Endpoint, EndpointFlags, Extension, Family, Health, Locality};
 
@@ -90,7 +91,7 @@ impl AssignmentDecoder {
 }
 
 /// Why an assignment is rejected.
-enum Fault {
+pub(super) enum Fault {
     Wire(WireError),
     /// A field that holds one message is there twice.
     Repeated,
@@ -114,7 +115,7 @@ impl std::fmt::Display for Fault {
 }
 
 /// Refuses the second occurrence of a field.
-fn once(seen: &mut bool) -> Result<(), Fault> {
+pub(super) fn once(seen: &mut bool) -> Result<(), Fault> {
     if std::mem::replace(seen, true) { Err(Fault::Repeated) } else { Ok(()) }
 }
 
@@ -146,12 +147,6 @@ enum Address<'a> {
     Socket(IpAddr, u16),
     Name(&'a str, u16),
     Unreachable,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Metadata<'a> {
-    workload: &'a str,
-    may_tls: bool,
 }
 
 impl<'a> Walk<'a, '_> {
@@ -281,7 +276,7 @@ impl<'a> Walk<'a, '_> {
         if let Some((_, known)) = self.metadata.iter().find(|(seen, _)| *seen == body) {
             return Ok(*known);
         }
-        let read = read_metadata(body)?;
+        let read = metadata::read(body)?;
         self.metadata = [(body, read), self.metadata[0]];
         Ok(read)
     }
@@ -446,66 +441,6 @@ fn wrapped_u32(body: &[u8]) -> Result<u32, WireError> {
 /// Equal, with a look at the addresses first: equal texts are mostly the same bytes.
 fn same(a: &str, b: &str) -> bool {
     std::ptr::eq(a, b) || a == b
-}
-
-fn read_metadata(body: &[u8]) -> Result<Metadata<'_>, Fault> {
-    let mut metadata = Metadata::default();
-    let mut fields = Fields::of(body);
-    while let Some((number, value)) = fields.next()? {
-        if number != 1 {
-            continue;
-        }
-        let (key, structure) = map_entry(value)?;
-        match key {
-            "istio" => metadata.workload = struct_string(structure, "workload")?,
-            "envoy.transport_socket_match" => metadata.may_tls = struct_string(structure, "tlsMode")? == "istio",
-            _ => {}
-        }
-    }
-    Ok(metadata)
-}
-
-/// Key and value of a map entry.
-fn map_entry<'a>(value: Value<'a>) -> Result<(&'a str, &'a [u8]), Fault> {
-    let mut fields = Fields::of(value.bytes()?);
-    let (mut key, mut found, mut seen) = ("", &[][..], false);
-    while let Some((number, value)) = fields.next()? {
-        match number {
-            1 => key = value.str()?,
-            2 => {
-                once(&mut seen)?;
-                found = value.bytes()?;
-            }
-            _ => {}
-        }
-    }
-    Ok((key, found))
-}
-
-/// The string under `wanted` in a `google.protobuf.Struct`; empty when it is not there or not a string.
-fn struct_string<'a>(structure: &'a [u8], wanted: &str) -> Result<&'a str, Fault> {
-    let mut fields = Fields::of(structure);
-    let mut found = "";
-    while let Some((number, value)) = fields.next()? {
-        if number != 1 {
-            continue;
-        }
-        let (key, value) = map_entry(value)?;
-        if key != wanted {
-            continue;
-        }
-        found = "";
-        let mut fields = Fields::of(value);
-        while let Some((number, value)) = fields.next()? {
-            match number {
-                3 => found = value.str()?,
-                // Another kind of value replaces the string; two structures or lists would be merged, and are no string.
-                1 | 2 | 4..=6 => found = "",
-                _ => {}
-            }
-        }
-    }
-    Ok(found)
 }
 
 #[cfg(test)]

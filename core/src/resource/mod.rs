@@ -11,6 +11,7 @@ mod endpoints;
 mod intern;
 mod kept;
 mod listener;
+mod metadata;
 mod policy;
 mod reference;
 mod routes;
