@@ -19,7 +19,7 @@ pub use c::compile;
 pub use client::{Mesh, PATIENCE, open, until};
 pub use http::{Service, get};
 pub use istiod::Istiod;
-pub use mesh::{ControlPlane, Endpoint, MeshFile};
+pub use mesh::{ControlPlane, Endpoint, MeshFile, with_policies};
 pub use network::Network;
 pub use process::{Process, eventually, jvm, repository, target, tool};
 pub use relay::Relay;

@@ -11,6 +11,41 @@ use tempfile::TempDir;
 
 use crate::process::{Process, eventually, target};
 
+/// `go-sc-a:80` with everything that is said beside a list: a rule, and routes with this timeout.
+pub fn with_policies(timeout: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: go-sc-a}}
+spec:
+  hosts: [go-sc-a.default.svc.cluster.local]
+  resolution: STATIC
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  endpoints: [{{address: 127.0.0.11, ports: {{http: 9001}}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: go-sc-a}}
+spec:
+  host: go-sc-a
+  trafficPolicy: {{connectionPool: {{tcp: {{maxConnections: 11}}}}, outlierDetection: {{consecutive5xxErrors: 7, interval: 5s}}}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: go-sc-a}}
+spec:
+  hosts: [go-sc-a]
+  http:
+  - match: [{{uri: {{prefix: /api}}, method: {{exact: GET}}, headers: {{x-user: {{exact: joe}}}}}}]
+    route: [{{destination: {{host: go-sc-a}}}}]
+    timeout: {timeout}
+    retries: {{attempts: 4, perTryTimeout: 1s, retryOn: '5xx,reset'}}
+    fault: {{abort: {{httpStatus: 503, percentage: {{value: 30}}}}}}
+  - route: [{{destination: {{host: go-sc-a}}}}]
+"
+    )
+}
+
 /// One endpoint of `go-sc-a`.
 #[derive(Clone, Debug)]
 pub struct Endpoint {

@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use proxyless_tests::{ControlPlane, Endpoint, MeshFile, Process, compile, repository, target, tool};
+use proxyless_tests::{ControlPlane, Endpoint, MeshFile, Process, compile, repository, target, tool, with_policies};
 use tempfile::TempDir;
 
 const V1: Endpoint = Endpoint { ip: "127.0.0.11", port: 9001, version: "v1" };
@@ -33,6 +33,23 @@ fn the_c_example_prints_the_list_and_follows_changes() {
 #[test]
 fn the_c_example_is_clean_under_sanitizers() {
     follows_changes(&["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
+}
+
+#[test]
+fn routes_and_policies_reach_c_and_so_does_their_change() {
+    let folder = TempDir::new().unwrap();
+    let options = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+    let program = compile(&repository().join("ffi-c/tests/traffic.c"), &folder, &options);
+    let mesh = MeshFile::default();
+    mesh.write(&with_policies("3s"));
+    let control_plane = ControlPlane::start(&mesh.path());
+    let settings = format!("{{\"server\": \"{}\"}}", control_plane.url());
+    let mut traffic = Process::start(Command::new(program).args([&settings, "go-sc-a", "2"]));
+    let first = traffic.line("the first answer", |line| line.contains(r#""timeout":"3s""#));
+    assert!(first.contains(r#""num_retries":4"#) && first.contains(r#""consecutive_5xx":7"#), "{first}");
+    mesh.write(&with_policies("4s"));
+    assert!(traffic.wait().success(), "{}{}", traffic.out(), traffic.err());
+    assert!(traffic.out().lines().last().unwrap().contains(r#""timeout":"4s""#), "{}", traffic.out());
 }
 
 #[test]

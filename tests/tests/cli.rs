@@ -4,7 +4,7 @@
 
 use std::process::{Command, Output};
 
-use proxyless_tests::{ControlPlane, Endpoint, MeshFile, Process, eventually, target};
+use proxyless_tests::{ControlPlane, Endpoint, MeshFile, Process, eventually, target, with_policies};
 
 const V1: Endpoint = Endpoint { ip: "127.0.0.11", port: 9001, version: "v1" };
 const V2: Endpoint = Endpoint { ip: "127.0.0.12", port: 9002, version: "v2" };
@@ -44,6 +44,38 @@ fn endpoints_prints_lists_and_scripts_can_tell_what_happened() {
     let unknown = proxyless(&["endpoints", "--server", &url, "nobody"]);
     assert_eq!(unknown.status.code(), Some(1));
     assert!(text(&unknown.stderr).contains("nobody is unknown"));
+}
+
+#[test]
+fn routes_prints_what_stands_beside_a_list() {
+    let mesh = MeshFile::default();
+    mesh.write(&with_policies("3s"));
+    let control_plane = ControlPlane::start(&mesh.path());
+    let url = control_plane.url();
+    let plain = proxyless(&["routes", "--server", &url, "go-sc-a"]);
+    assert_eq!(plain.status.code(), Some(0), "{}", text(&plain.stderr));
+    let expected = "go-sc-a  ready  go-sc-a.default.svc.cluster.local:80
+  /api*, :method=GET, x-user=joe
+    to outbound|80||go-sc-a.default.svc.cluster.local
+    retry_policy avoid_previous_hosts true, num_retries 4, per_try_timeout 1s, retry_on 5xx,reset
+    timeout 3s
+    fault abort (http_status 503, percentage 30)
+  /*
+    to outbound|80||go-sc-a.default.svc.cluster.local
+    retry_policy avoid_previous_hosts true, num_retries 2, retry_on connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes
+    timeout 0s
+  outbound|80||go-sc-a.default.svc.cluster.local  LEAST_REQUEST
+    circuit_breakers max_connections 11
+    connect_timeout 10s
+    healthy_panic_threshold 0
+    outlier_detection consecutive_5xx 7, enforcing_consecutive_5xx 100, enforcing_success_rate 0, interval 5s
+";
+    assert_eq!(text(&plain.stdout), expected);
+    let json: serde_json::Value =
+        serde_json::from_slice(&proxyless(&["routes", "--server", &url, "go-sc-a", "--json"]).stdout).unwrap();
+    assert_eq!((&json[0]["state"], &json[0]["routes"][0]["route"]["timeout"]), (&"ready".into(), &"3s".into()));
+    let unknown = proxyless(&["routes", "--server", &url, "nobody"]);
+    assert_eq!((unknown.status.code(), text(&unknown.stderr).contains("nobody is unknown")), (Some(1), true));
 }
 
 #[test]
