@@ -108,3 +108,25 @@ impl Snapshot {
         self.chunks.get(slot / CHUNK)?.slots.get(slot % CHUNK)?.as_ref()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_reader_can_see_makes_an_entry_another_and_its_age_does_not() {
+        let entry = Entry { state: State::Ready, traffic: Some(Arc::default()), ..Entry::pending("a".into()) };
+        assert!(entry.says_the_same(&Entry { changed_at: 7, ..entry.clone() }));
+        let list = Arc::new(List::default());
+        assert!(entry.says_the_same(&Entry { list, traffic: Some(Arc::default()), ..entry.clone() }), "equal content elsewhere");
+        for other in [
+            Entry { state: State::Pending, ..entry.clone() },
+            Entry { resolved: "b".into(), ..entry.clone() },
+            Entry { detail: "why".into(), ..entry.clone() },
+            Entry { partial: true, ..entry.clone() },
+            Entry { traffic: None, ..entry.clone() },
+        ] {
+            assert!(!entry.says_the_same(&other), "{other:?}");
+        }
+    }
+}
