@@ -48,15 +48,10 @@ fn route_text(route: &Route) -> String {
 
 fn shares_text(shares: &[Share]) -> String {
     let total: u64 = shares.iter().map(|share| u64::from(share.weight)).sum();
+    let percent = |share: &Share| (f64::from(share.weight) * 10_000.0 / total.max(1) as f64).round() / 100.0;
     let part = |share: &Share| match shares {
-        [_] => share.cluster.to_string(),
-        _ => {
-            format!("{} {:.4}", share.cluster, f64::from(share.weight) * 100.0 / total.max(1) as f64)
-                .trim_end_matches('0')
-                .trim_end_matches('.')
-                .to_owned()
-                + " %"
-        }
+        [only] => only.cluster.to_string(),
+        _ => format!("{} {} %", share.cluster, percent(share)),
     };
     shares.iter().map(part).collect::<Vec<_>>().join(", ")
 }
@@ -142,6 +137,14 @@ fn setting_text(value: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shares_are_percent_of_all() {
+        let share = |cluster: &str, weight| Share { cluster: cluster.into(), weight };
+        assert_eq!(shares_text(&[share("a", 7)]), "a");
+        assert_eq!(shares_text(&[share("a", 1), share("b", 2)]), "a 33.33 %, b 66.67 %");
+        assert_eq!(shares_text(&[share("a", 80), share("b", 20)]), "a 80 %, b 20 %");
+    }
 
     #[test]
     fn settings_are_a_line_each_and_groups_in_brackets() {

@@ -5,7 +5,7 @@ use super::{
     Mesh,
     clusters::cluster,
     endpoints::assignment,
-    mesh::has_labels,
+    mesh::chosen,
     objects::{Resolution, ServiceEntry, ServicePort, WorkloadEntry},
     routes::routes,
     rule::{DestinationRule, Subset},
@@ -39,12 +39,7 @@ fn add_clusters(
 ) {
     let mut add = |subset: Option<&Subset>| {
         let name = cluster_name(host, port.number, subset.map_or("", |subset| subset.name.as_str()));
-        let chosen: Vec<&WorkloadEntry> = workloads
-            .iter()
-            .filter(|workload| subset.is_none_or(|subset| has_labels(&workload.labels, &subset.labels)))
-            .copied()
-            .collect();
-        let assignment = assignment(&name, port, &chosen);
+        let assignment = assignment(&name, port, &chosen(workloads, subset));
         let settings = rule.map(|rule| rule.settings(subset, port.number)).unwrap_or_default();
         state.insert(CLUSTER, name.clone(), &cluster(&name, entry.resolution, port.protocol, &assignment, settings));
         if entry.resolution != Resolution::Dns {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     objects::{Resolution, ServiceEntry, WorkloadEntry},
     parse::{At, ParseError},
-    rule::{DestinationRule, H2Upgrade, Settings},
+    rule::{DestinationRule, H2Upgrade, Subset},
     virtual_service::{HttpRoute, StringMatch, VirtualService},
 };
 
@@ -97,24 +97,33 @@ impl Mesh {
     fn check_localities(&self, object: &Object) -> Result<(), ParseError> {
         let Spec::DestinationRule(rule) = &object.spec else { return Ok(()) };
         let host = full_host(&rule.host, &object.namespace);
-        let spread =
-            self.services().filter(|(_, entry)| entry.hosts.iter().any(|own| own.to_lowercase() == host)).any(|(owner, entry)| {
-                let localities: BTreeSet<&str> =
-                    self.workloads(owner, entry).iter().map(|workload| workload.locality.as_str()).collect();
-                localities.len() > 1
-            });
-        let ordered = |settings: &Settings<'_>| {
-            settings.outlier_detection.is_some()
-                && settings.load_balancer.is_none_or(|balancer| balancer.locality_lb_setting.is_none())
-        };
-        match rule.all_settings().into_iter().find(|(_, settings)| spread && ordered(settings)) {
-            Some((field, _)) => Err(object.at.fail(
-                format!("{field}.outlierDetection"),
-                format!("{host} has endpoints in several localities, and its callers' are not known here; loadBalancer.localityLbSetting.enabled: false is expected"),
-            )),
-            None => Ok(()),
+        let subsets = || std::iter::once(None).chain(rule.subsets.iter().map(Some));
+        for (owner, entry) in self.services().filter(|(_, entry)| entry.hosts.iter().any(|own| own.to_lowercase() == host)) {
+            let workloads = self.workloads(owner, entry);
+            for (port, subset) in entry.ports.iter().flat_map(|port| subsets().map(move |subset| (port.number, subset))) {
+                let settings = rule.settings(subset, port);
+                let Some(outliers) = settings.outlier_detection.filter(|_| settings.orders_by_locality()) else { continue };
+                let chosen = chosen(&workloads, subset);
+                let localities: BTreeSet<&str> = chosen.iter().map(|workload| workload.locality.as_str()).collect();
+                if localities.len() > 1 {
+                    return Err(object.at.fail(
+                        rule.field_of(outliers),
+                        format!(
+                            "{host} has endpoints in several localities, and its callers' are not known here; \
+                             loadBalancer.localityLbSetting.enabled: false is expected"
+                        ),
+                    ));
+                }
+            }
         }
+        Ok(())
     }
+}
+
+/// The workloads of a subset, or all.
+pub(super) fn chosen<'a>(workloads: &[&'a WorkloadEntry], subset: Option<&Subset>) -> Vec<&'a WorkloadEntry> {
+    let is_chosen = |workload: &&&WorkloadEntry| subset.is_none_or(|subset| has_labels(&workload.labels, &subset.labels));
+    workloads.iter().filter(is_chosen).copied().collect()
 }
 
 fn hosts_of(object: &Object) -> Vec<(&'static str, String, String)> {
@@ -208,7 +217,7 @@ fn check_workload(at: &At, field: &str, workload: &WorkloadEntry, must_be_ip: bo
     Ok(())
 }
 
-pub(super) fn has_labels(labels: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> bool {
+fn has_labels(labels: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> bool {
     wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
 

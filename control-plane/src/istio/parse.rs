@@ -186,6 +186,33 @@ mod tests {
     }
 
     #[test]
+    fn an_order_of_localities_is_refused_by_the_settings_that_count_for_a_cluster() {
+        let places = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a, namespace: demo}\nspec: {hosts: [a.demo.svc.cluster.local], \
+            resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}], endpoints: [{address: 127.0.0.1, locality: r1, labels: {v: one}}, \
+            {address: 127.0.0.2, locality: r2, labels: {v: one}}, {address: 127.0.0.3, locality: r3, labels: {v: two}}]}\n---\n";
+        let rule = |policy: &str, subset: &str| {
+            let spec = format!("{{host: a, trafficPolicy: {policy}, subsets: [{{name: s, {subset}}}]}}");
+            parse(Path::new("m"), &format!("{places}{}spec: {spec}\n", HEAD.replace("ServiceEntry", "DestinationRule")))
+        };
+        let (off, outliers) = ("loadBalancer: {localityLbSetting: {enabled: false}}", "outlierDetection: {}");
+        let both = format!("{{{off}, {outliers}}}");
+        let one = "labels: {v: one}, trafficPolicy:";
+        assert!(
+            rule(&format!("{{{off}}}"), &format!("{one} {{{outliers}}}")).is_ok(),
+            "a subset takes over that there is no order"
+        );
+        let undone =
+            rule(&both, &format!("{one} {{loadBalancer: {{simple: RANDOM}}}}")).expect_err("a subset's balancer orders again");
+        assert_eq!(undone.field, "spec.trafficPolicy.outlierDetection");
+        let own = rule("{}", &format!("{one} {{{outliers}}}")).expect_err("several localities in the subset");
+        assert_eq!(own.field, "spec.subsets[0].trafficPolicy.outlierDetection");
+        assert!(rule("{}", &format!("labels: {{v: two}}, trafficPolicy: {{{outliers}}}")).is_ok(), "one locality has no order");
+        let port = format!("{{{off}, {outliers}, portLevelSettings: [{{port: {{number: 80}}, {outliers}}}]}}");
+        let alone = rule(&port, "labels: {v: two}").expect_err("a port stands alone");
+        assert_eq!(alone.field, "spec.trafficPolicy.portLevelSettings[0].outlierDetection");
+    }
+
+    #[test]
     fn routes_that_mean_nothing_are_refused_with_their_field() {
         for (extra, expected) in [
             ("timeout: 3", "timeout: invalid type"),

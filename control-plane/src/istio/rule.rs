@@ -83,9 +83,7 @@ impl DestinationRule {
             tls: own.tls.or(rule.tls),
         }
     }
-}
 
-impl DestinationRule {
     /// Every group of settings as it is written, with the path of its field.
     pub(super) fn all_settings(&self) -> Vec<(String, Settings<'_>)> {
         let policies = [("spec.trafficPolicy".to_owned(), &self.traffic_policy)].into_iter().chain(
@@ -106,6 +104,20 @@ impl DestinationRule {
             all.push((field, policy.settings()));
         }
         all
+    }
+
+    /// Where this outlier detection is written.
+    pub(super) fn field_of(&self, outliers: &OutlierDetection) -> String {
+        let is_there = |settings: &Settings<'_>| settings.outlier_detection.is_some_and(|own| std::ptr::eq(own, outliers));
+        let found = self.all_settings().into_iter().find(|(_, settings)| is_there(settings));
+        found.map_or_else(|| "spec".into(), |(field, _)| format!("{field}.outlierDetection"))
+    }
+}
+
+impl Settings<'_> {
+    /// Nothing says not to.
+    pub(super) fn orders_by_locality(&self) -> bool {
+        self.load_balancer.is_none_or(|balancer| balancer.locality_lb_setting.is_none())
     }
 }
 

@@ -329,12 +329,13 @@ impl Catalog {
     fn refuse(&self, name: &str, cluster: &Cluster) -> Option<(Invalid, String)> {
         match &cluster.discovery {
             Discovery::None(kind) => return Some((Invalid::NoList, format!("cluster {name} has no endpoint list ({kind})"))),
-            Discovery::OriginalDst(service) => {
-                let listed = self.assignments.get(service);
-                if listed.is_some_and(|assignment| assignment.as_ref().is_none_or(|assignment| assignment.endpoints.is_empty())) {
+            Discovery::OriginalDst(_) => match self.assignment(cluster) {
+                Found::Yes(assignment) if !assignment.endpoints.is_empty() => {}
+                Found::NotYet => {}
+                Found::Yes(_) | Found::No => {
                     return Some((Invalid::NoList, format!("cluster {name} has no endpoint list (ORIGINAL_DST), or no endpoint")));
                 }
-            }
+            },
             Discovery::Eds(_) | Discovery::Inline(_) => {}
         }
         let allowed = || {

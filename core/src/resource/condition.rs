@@ -23,7 +23,7 @@ pub(super) fn convert(proto: &RouteMatch) -> Result<Condition, String> {
     let mut headers = proto.headers.iter().map(header).collect::<Result<Vec<_>, _>>()?;
     let mut query_parameters = proto.query_parameters.iter().map(query).collect::<Result<Vec<_>, _>>()?;
     // All must hold, in whatever order: istiod's changes from push to push, and the same must stay the same.
-    headers.sort_by(|a, b| a.name.cmp(&b.name));
+    headers.sort_by(|a, b| (&a.name, a.invert_match).cmp(&(&b.name, b.invert_match)));
     query_parameters.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Condition {
         path: match &proto.path_specifier {
@@ -135,6 +135,15 @@ mod tests {
         let query = |name: &str| QueryParameterMatcher { name: name.into(), ..Default::default() };
         let with = |names: [&str; 2]| RouteMatch { query_parameters: names.map(query).into(), ..Default::default() };
         assert_eq!(convert(&with(["a", "b"])), convert(&with(["b", "a"])));
+        // One header may have to be something and not to be something else.
+        let header = |invert_match| HeaderMatcher {
+            name: "h".into(),
+            invert_match,
+            header_match_specifier: Some(HeaderMatchSpecifier::PresentMatch(true)),
+            ..Default::default()
+        };
+        let with = |inverted: [bool; 2]| RouteMatch { headers: inverted.map(header).into(), ..Default::default() };
+        assert_eq!(convert(&with([true, false])), convert(&with([false, true])));
     }
 
     #[expect(deprecated, reason = "servers send both spellings")]

@@ -198,6 +198,8 @@ fn abort(proto: &FaultAbort) -> Result<Abort, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use envoy_types::pb::{
         envoy::{
             config::route::v3::{
@@ -211,8 +213,6 @@ mod tests {
         },
         google::protobuf::{Duration as ProtoDuration, UInt32Value},
     };
-
-    use std::time::Duration;
 
     use super::*;
 
