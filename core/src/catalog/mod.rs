@@ -426,5 +426,4 @@ enum Found<T> {
 }
 
 #[cfg(test)]
-#[path = "catalog_test.rs"]
 mod tests;

@@ -1,128 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+//! What targets become of what a control plane says, in which order, and when.
+
+mod mesh;
+
 use bytes::Bytes;
 
 use super::*;
-use crate::{
-    model::{Action, Condition, Endpoint, Forward, Invalid, Locality, OutlierDetection, Policy, Route, Share, State, Tls},
-    store::Entry,
-};
-
-const HOST: &str = "go-sc-a.demo.svc.cluster.local";
-
-/// A catalog with the harness around it: what it asked for, what it said last about each target.
-struct Mesh {
-    catalog: Catalog,
-    subscribed: Vec<String>,
-    said: HashMap<String, Entry>,
-    notes: Vec<String>,
-    now: Time,
-}
-
-impl Mesh {
-    fn new() -> Self {
-        Self::with(|_| {})
-    }
-
-    fn with(change: impl FnOnce(&mut Rules)) -> Self {
-        let naming = Naming { namespace: "demo".into(), cluster_domain: "cluster.local".into(), ..Default::default() };
-        let mut rules = Rules { naming, ..Rules::default() };
-        change(&mut rules);
-        Self { catalog: Catalog::new(rules), subscribed: vec![], said: HashMap::new(), notes: vec![], now: Duration::ZERO }
-    }
-
-    fn watch(&mut self, target: &str) {
-        self.catalog.watch(&Target::parse(target).expect("valid"));
-        self.settle(Changes::default());
-    }
-
-    fn apply(&mut self, effects: Vec<Effect<Resource>>) {
-        let mut changes = Changes::default();
-        for effect in effects {
-            self.catalog.apply(effect, &mut changes);
-        }
-        self.settle(changes);
-    }
-
-    fn settle(&mut self, mut changes: Changes) {
-        self.catalog.settle(self.now, &mut changes);
-        assert!(
-            self.catalog.next_deadline().is_none_or(|deadline| deadline > self.now),
-            "a deadline that has passed would never let go"
-        );
-        for (kind, name, wanted) in changes.subscriptions {
-            let text = format!("{} {name}", kind.short());
-            if wanted {
-                self.subscribed.push(text);
-            } else {
-                self.subscribed.retain(|known| *known != text);
-            }
-        }
-        for (_, entry) in changes.entries {
-            self.said.insert(entry.target.to_string(), entry);
-        }
-        self.notes.extend(changes.notes.into_iter().map(|(_, text)| text));
-    }
-
-    fn advance(&mut self, by: Duration) {
-        self.now += by;
-        self.catalog.on_tick(self.now);
-        self.settle(Changes::default());
-    }
-
-    fn state(&self, target: &str) -> State {
-        self.said[target].state
-    }
-
-    /// Last octet and weight of every endpoint.
-    fn list(&self, target: &str) -> Vec<(u8, u32)> {
-        self.said[target].list.endpoints().iter().map(|e| (e.ip[3], e.weight)).collect()
-    }
-}
-
-fn name(port: u16, subset: &str, host: &str) -> String {
-    ClusterName { host, port, subset }.to_string()
-}
-
-fn cluster_with_tls(cluster: &str, tls: Tls) -> Effect<Resource> {
-    let value = Cluster { discovery: Discovery::Eds(cluster.into()), tls, locality_weighted: false, policy: Arc::default() };
-    Effect::Update { kind: Kind::Cluster, name: cluster.into(), value: Resource::Cluster(Arc::new(value)), body: Bytes::new() }
-}
-
-fn cluster(name: &str) -> Effect<Resource> {
-    cluster_with_tls(name, Tls::Off)
-}
-
-fn assignment(name: &str, octets: &[u8]) -> Effect<Resource> {
-    let endpoints: Vec<Endpoint> = octets.iter().map(|octet| Endpoint::at(([10, 0, 0, *octet], 80).into())).collect();
-    let value = Assignment { endpoints: endpoints.into(), localities: Arc::new([Locality::default()]), ..Default::default() };
-    Effect::Update { kind: Kind::Endpoints, name: name.into(), value: Resource::Assignment(Arc::new(value)), body: Bytes::new() }
-}
-
-fn routes(name: &str, shares: &[(&str, u32)]) -> Effect<Resource> {
-    let shares: Vec<Share> = shares.iter().map(|(cluster, weight)| Share { cluster: (*cluster).into(), weight: *weight }).collect();
-    let action = Action::Forward(Forward { clusters: shares.into(), ..Default::default() });
-    let route = Route { name: "".into(), condition: Condition::default(), action, fault: None };
-    let routes = if route.action == Action::Forward(Forward::default()) { vec![] } else { vec![route] };
-    let table = RouteTable { has_host: !routes.is_empty(), routes: routes.into() };
-    Effect::Update { kind: Kind::Routes, name: name.into(), value: Resource::Routes(Arc::new(table)), body: Bytes::new() }
-}
-
-fn gone(kind: Kind, name: &str) -> Effect<Resource> {
-    Effect::Remove { kind, name: name.into(), gone: Gone::Removed }
-}
-
-const ANSWERED: Effect<Resource> = Effect::Answered(Kind::Cluster);
-
-/// `go-sc-a:8080` with subsets v1 and v2, watched and answered: base at .1 and .2.
-fn served(target: &str) -> Mesh {
-    let mut mesh = Mesh::new();
-    mesh.watch(target);
-    let (base, v1, v2) = (name(8080, "", HOST), name(8080, "v1", HOST), name(8080, "v2", HOST));
-    mesh.apply(vec![cluster(&base), cluster(&v1), cluster(&v2), ANSWERED]);
-    mesh.apply(vec![routes(&format!("{HOST}:8080"), &[(&base, 1)])]);
-    mesh.apply(vec![assignment(&base, &[1, 2])]);
-    mesh
-}
+use crate::model::{Invalid, OutlierDetection, Policy, State, Tls};
+use mesh::*;
 
 #[test]
 fn a_target_is_pending_until_its_chain_is_complete() {
