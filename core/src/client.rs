@@ -135,8 +135,13 @@ impl Client {
         }
     }
 
-    /// How long there has been no synced stream; `None` while there is one. Lists served meanwhile are the last known good.
+    /// How long there has been no synced stream; `None` while there is one. Lists served meanwhile are the last known good. Before
+    /// the first one it is the time since the client was opened, and in a forked child there is none.
     pub fn stale_for(&self) -> Option<Duration> {
+        // Another thread may have held the lock at the fork.
+        if self.check_process().is_err() {
+            return Some(self.shared.opened.elapsed());
+        }
         let status = lock(&self.shared.window.status);
         let (since, already) = (status.stale_since?, status.stale_already);
         Some(self.shared.opened.elapsed().saturating_sub(since) + already)
@@ -147,8 +152,11 @@ impl Client {
         &self.shared.config
     }
 
-    /// Events with a number above `since`.
+    /// Events with a number above `since`; none in a forked child.
     pub fn events(&self, since: u64) -> Vec<Event> {
+        if self.check_process().is_err() {
+            return Vec::new();
+        }
         lock(&self.shared.window.events).since(since).cloned().collect()
     }
 
@@ -189,7 +197,7 @@ impl Client {
 
     /// Wakes every waiter of this handle and takes its watches back. Other handles go on. Safe from any thread, any number of times.
     pub fn shutdown(&self) {
-        if self.stopped.swap(true, Ordering::AcqRel) {
+        if self.check_process().is_err() || self.stopped.swap(true, Ordering::AcqRel) {
             return;
         }
         for (_, target) in std::mem::take(&mut *lock(&self.watched)) {
@@ -198,15 +206,25 @@ impl Client {
         self.shared.store.wake_all();
     }
 
-    /// The process that opened this handle is the one calling.
+    /// The process that opened this handle is the one calling, and the handle is not shut down.
     ///
     /// # Errors
     /// [`Code::Forked`], [`Code::Shutdown`].
     pub fn check(&self) -> Result<()> {
-        if self.process != std::process::id() {
-            return Err(Error::new(Code::Forked, "the client was opened before a fork; open one in the child"));
-        }
+        self.check_process()?;
         if self.stopped.load(Ordering::Acquire) { Err(shut_down()) } else { Ok(()) }
+    }
+
+    /// The process that opened this handle is the one calling. What [`Client::snapshot`] and [`Client::epoch`] give in a forked
+    /// child never changes again: a bridge that may be called there asks first.
+    ///
+    /// # Errors
+    /// [`Code::Forked`].
+    pub fn check_process(&self) -> Result<()> {
+        if self.process == std::process::id() {
+            return Ok(());
+        }
+        Err(Error::new(Code::Forked, "the client was opened before a fork; open one in the child"))
     }
 
     fn send(&self, command: Command) -> Result<()> {
@@ -216,8 +234,11 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        if self.process == std::process::id() {
-            self.shutdown();
+        self.shutdown();
+        if self.check_process().is_err() {
+            // The thread at the other end of its queue does not exist here, and may have held locks at the fork: nothing may be
+            // taken down in its place.
+            let _leaked = Arc::into_raw(Arc::clone(&self.shared));
         }
     }
 }
