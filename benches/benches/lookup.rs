@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Reading: a look-up in a snapshot of 5,000 targets, and publishing one change among them.
+//! Reading: a look-up in a snapshot of 5,000 targets, publishing one change among them, and encoding one change among 50, 500 and
+//! 5,000 for the bridges, which must take the same time.
 #![allow(missing_docs, reason = "a benchmark")]
 
 use std::{hint::black_box, sync::Arc};
@@ -7,13 +8,35 @@ use std::{hint::black_box, sync::Arc};
 use criterion::{Criterion, criterion_group, criterion_main};
 use proxyless_core::{
     model::State,
-    store::{Entry, Store, Writer},
+    store::{Entry, Snapshot, Store, Writer},
+    wire,
 };
 
 const TARGETS: usize = 5000;
 
 fn target(n: usize) -> Arc<str> {
     format!("svc-{n}.ns.svc.cluster.local:8080/v1").into()
+}
+
+/// A snapshot in which one of so many targets has just changed.
+fn one_changed(targets: usize) -> Arc<Snapshot> {
+    let store = Arc::new(Store::default());
+    let mut writer = Writer::new(Arc::clone(&store));
+    for n in 0..targets {
+        writer.name(&target(n), n);
+        writer.set(n, Entry::pending(target(n)));
+    }
+    writer.publish();
+    writer.set(12, Entry { state: State::Unknown, ..Entry::pending(target(12)) });
+    writer.publish();
+    store.snapshot()
+}
+
+fn encode(c: &mut Criterion) {
+    for targets in [50, 500, 5000] {
+        let snapshot = one_changed(targets);
+        c.bench_function(&format!("encode: one change among {targets}"), |b| b.iter(|| black_box(wire::encode(&snapshot, 1))));
+    }
 }
 
 fn lookup(c: &mut Criterion) {
@@ -39,5 +62,5 @@ fn lookup(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, lookup);
+criterion_group!(benches, lookup, encode);
 criterion_main!(benches);

@@ -11,7 +11,7 @@
 //! | 3 order | 4 B | index into the target's endpoints |
 //! | 4 localities | 28 B | region, zone, sub-zone (string references), weight u32 |
 //! | 5 extensions | 16 B | host name, workload (string references) |
-//! | 6 spellings | 12 B | string reference, index into the targets |
+//! | 6 spellings | 12 B | string reference, index into the targets; all those of each target here |
 //! | 7 strings | 1 B | UTF-8 |
 //!
 //! A string reference is offset u32 and length u32 into the strings. A reader skips sections that it does not know, refuses
@@ -59,33 +59,23 @@ impl Section {
     ];
 }
 
-/// Encodes a snapshot, or what changed in it after the epoch `since` (0: everything). `None` when nothing did.
+/// Encodes a snapshot, or what changed in it after the epoch `since` (0: everything). `None` when nothing did. Walks and writes
+/// what changed, whatever else is watched; a target that got another name has changed.
 ///
 /// The whole is encoded, and said to be, when targets were dropped after `since`.
 pub fn encode(snapshot: &Snapshot, since: u64) -> Option<Vec<u8>> {
     if since > 0 && snapshot.epoch() <= since {
         return None;
     }
+    let whole = since == 0 || snapshot.shrank_after(since);
     let mut encoder = Encoder::default();
-    let changes = if since > 0 { snapshot.changes(since) } else { None };
-    let flags = if changes.is_some() { FLAG_CHANGES } else { 0 };
-    let mut positions = HashMap::new();
-    let entries: Vec<&Arc<Entry>> = match changes {
-        Some(changes) => changes.collect(),
-        None => snapshot.entries().collect(),
-    };
-    for (position, entry) in (0u32..).zip(entries) {
-        positions.insert(Arc::as_ptr(entry), position);
+    for (position, (entry, names)) in (0u32..).zip(snapshot.changes(if whole { 0 } else { since })) {
         encoder.entry(entry);
-    }
-    for (spelling, entry) in snapshot.spellings() {
-        if let Some(position) = positions.get(&Arc::as_ptr(entry)) {
-            let text = encoder.text(spelling);
-            encoder.spellings.extend(text);
-            encoder.spellings.extend(position.to_le_bytes());
+        for name in names {
+            encoder.name(name, position);
         }
     }
-    Some(encoder.finish(flags, snapshot.epoch(), since))
+    Some(encoder.finish(if whole { 0 } else { FLAG_CHANGES }, snapshot.epoch(), since))
 }
 
 #[derive(Default)]
@@ -133,6 +123,12 @@ impl Encoder {
             let texts = [self.text(&extension.hostname), self.text(&extension.workload)];
             self.extensions.extend(texts.as_flattened());
         }
+    }
+
+    fn name(&mut self, name: &Arc<str>, target: u32) {
+        let text = self.text(name);
+        self.spellings.extend(text);
+        self.spellings.extend(target.to_le_bytes());
     }
 
     fn endpoint(&mut self, endpoint: &Endpoint) {

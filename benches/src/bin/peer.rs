@@ -77,15 +77,13 @@ fn main() {
                 ));
             }
         }
-        if let Some(changes) = snapshot.changes(since) {
-            for entry in changes {
-                let seen = marker(entry.list.endpoints());
-                let service = numbers[&*entry.target];
-                if seen > markers[service] {
-                    markers[service] = seen;
-                    if ready {
-                        say(&format!("{{\"ev\":\"seen\",\"svc\":{service},\"seq\":{seen},\"mono_ns\":{now}}}"));
-                    }
+        for (entry, _) in snapshot.changes(since) {
+            let seen = marker(entry.list.endpoints());
+            let service = numbers[&*entry.target];
+            if seen > markers[service] {
+                markers[service] = seen;
+                if ready {
+                    say(&format!("{{\"ev\":\"seen\",\"svc\":{service},\"seq\":{seen},\"mono_ns\":{now}}}"));
                 }
             }
         }

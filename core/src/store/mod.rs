@@ -9,6 +9,6 @@ mod sync;
 mod waiters;
 mod writer;
 
-pub use snapshot::{Entry, Snapshot};
+pub use snapshot::{Entry, Named, Snapshot};
 pub use waiters::{Store, Wake};
 pub use writer::Writer;

@@ -63,8 +63,31 @@ pub(super) const CHUNK: usize = 64;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chunk {
     pub(super) slots: Vec<Option<Arc<Entry>>>,
+    /// The names of each slot, shared by all copies until one is given.
+    pub(super) names: Arc<Vec<Names>>,
     pub(super) changed_at: u64,
 }
+
+/// The names that one target goes by.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names {
+    pub(super) all: Vec<Arc<str>>,
+    /// Epoch at which the last one was given.
+    pub(super) given_at: u64,
+}
+
+impl Chunk {
+    fn named(&self, since: u64) -> impl Iterator<Item = Named<'_>> {
+        self.slots.iter().enumerate().filter_map(move |(place, entry)| {
+            let (entry, names) = (entry.as_ref()?, self.names.get(place));
+            let newest = names.map_or(0, |names| names.given_at).max(entry.changed_at);
+            (newest > since).then(|| (entry, names.map_or(&[][..], |names| &names.all)))
+        })
+    }
+}
+
+/// An entry with every name of its target: the canonical form, and the spellings that were used to watch it.
+pub type Named<'a> = (&'a Arc<Entry>, &'a [Arc<str>]);
 
 /// Every watched target at one epoch. Cheap to hold, never changes.
 #[derive(Clone, Debug, Default)]
@@ -87,24 +110,22 @@ impl Snapshot {
         self.slot(*self.index.get(target)?)
     }
 
-    /// Every spelling with the entry that it means.
-    pub fn spellings(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Entry>)> {
-        self.index.iter().filter_map(|(spelling, slot)| Some((spelling, self.slot(*slot)?)))
-    }
-
     /// Every entry once.
     pub fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
         self.chunks.iter().flat_map(|chunk| chunk.slots.iter().flatten())
     }
 
-    /// Entries that changed after `since`, or `None` when targets have been dropped after it, so that only the whole tells.
-    pub fn changes(&self, since: u64) -> Option<impl Iterator<Item = &Arc<Entry>>> {
-        let changed = move |chunk: &&Arc<Chunk>| chunk.changed_at > since;
-        let entries = self.chunks.iter().filter(changed).flat_map(|chunk| chunk.slots.iter().flatten());
-        (since >= self.shrunk_at).then(|| entries.filter(move |entry| entry.changed_at > since))
+    /// Entries that changed, or whose target got another name, after `since` (0: all). Walks what changed, not what there is.
+    pub fn changes(&self, since: u64) -> impl Iterator<Item = Named<'_>> {
+        self.chunks.iter().filter(move |chunk| chunk.changed_at > since).flat_map(move |chunk| chunk.named(since))
     }
 
-    fn slot(&self, slot: usize) -> Option<&Arc<Entry>> {
+    /// Targets have been dropped after `since`: only the whole tells.
+    pub fn shrank_after(&self, since: u64) -> bool {
+        self.shrunk_at > since
+    }
+
+    pub(super) fn slot(&self, slot: usize) -> Option<&Arc<Entry>> {
         self.chunks.get(slot / CHUNK)?.slots.get(slot % CHUNK)?.as_ref()
     }
 }

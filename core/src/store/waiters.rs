@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_those_after_an_epoch_and_unknown_after_a_drop() {
+    fn changes_are_those_after_an_epoch_and_a_drop_is_told() {
         let store = Arc::new(Store::default());
         let mut writer = Writer::new(Arc::clone(&store));
         for slot in 0..130 {
@@ -137,13 +137,45 @@ mod tests {
         writer.set(129, entry(State::Unknown));
         writer.publish();
         let snapshot = store.snapshot();
-        assert_eq!(snapshot.changes(1).expect("known").count(), 1);
-        assert_eq!(snapshot.changes(0).expect("known").count(), 130);
+        assert_eq!(snapshot.changes(1).count(), 1);
+        assert_eq!(snapshot.changes(0).count(), 130);
         writer.drop_slot(3);
         writer.publish();
-        assert!(store.snapshot().changes(2).is_none());
-        assert_eq!(store.snapshot().changes(3).expect("known").count(), 0);
+        assert!(store.snapshot().shrank_after(2) && !store.snapshot().shrank_after(3));
+        assert_eq!(store.snapshot().changes(3).count(), 0);
         assert_eq!(store.snapshot().entries().count(), 129);
+    }
+
+    #[test]
+    fn a_new_name_of_an_old_target_is_a_change_and_comes_with_every_name() {
+        let store = Arc::new(Store::default());
+        let mut writer = Writer::new(Arc::clone(&store));
+        for (slot, name) in ["orders", "other"].into_iter().enumerate() {
+            writer.name(&name.into(), slot);
+            writer.set(slot, entry(State::Ready));
+        }
+        writer.publish();
+        writer.name(&"ORDERS".into(), 0);
+        assert!(writer.publish());
+        let snapshot = store.snapshot();
+        let changes: Vec<_> = snapshot.changes(1).map(|(entry, names)| (entry.changed_at, names.to_vec())).collect();
+        assert_eq!(changes, [(1, vec!["orders".into(), "ORDERS".into()])], "its age is as before");
+    }
+
+    #[test]
+    fn a_slot_that_is_used_again_has_no_name_of_its_former_target() {
+        let store = Arc::new(Store::default());
+        let mut writer = Writer::new(Arc::clone(&store));
+        writer.name(&"old".into(), 0);
+        writer.set(0, entry(State::Ready));
+        writer.publish();
+        writer.drop_slot(0);
+        writer.name(&"new".into(), 0);
+        writer.set(0, entry(State::Pending));
+        writer.publish();
+        let snapshot = store.snapshot();
+        assert!(snapshot.get("old").is_none() && snapshot.get("new").is_some());
+        assert_eq!(snapshot.changes(0).map(|(_, names)| names.to_vec()).collect::<Vec<_>>(), [vec!["new".into()]]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{
     Entry, Snapshot, Store,
-    snapshot::{CHUNK, Chunk},
+    snapshot::{CHUNK, Chunk, Names},
 };
 
 /// Collects changes and publishes them as one snapshot.
@@ -25,24 +25,28 @@ impl Writer {
 
     /// Makes `spelling` another name of the target in `slot`.
     pub fn name(&mut self, spelling: &Arc<str>, slot: usize) {
-        if self.next.index.get(spelling) != Some(&slot) {
-            Arc::make_mut(&mut self.next.index).insert(Arc::clone(spelling), slot);
-            self.dirty = true;
+        if self.next.index.get(spelling) == Some(&slot) {
+            return;
         }
+        if let Some(before) = Arc::make_mut(&mut self.next.index).insert(Arc::clone(spelling), slot) {
+            self.names(before).all.retain(|name| name != spelling);
+        }
+        let epoch = self.next.epoch + 1;
+        let names = self.names(slot);
+        names.all.push(Arc::clone(spelling));
+        names.given_at = epoch;
+        self.chunk(slot).changed_at = epoch;
+        self.dirty = true;
     }
 
     /// Sets what is known about the target in `slot`. Saying the same again changes nothing.
     pub fn set(&mut self, slot: usize, mut entry: Entry) {
         let epoch = self.next.epoch + 1;
-        while self.next.chunks.len() <= slot / CHUNK {
-            self.next.chunks.push(Arc::default());
-        }
-        let chunk = &mut self.next.chunks[slot / CHUNK];
-        if chunk.slots.get(slot % CHUNK).and_then(Option::as_ref).is_some_and(|old| old.says_the_same(&entry)) {
+        if self.next.slot(slot).is_some_and(|old| old.says_the_same(&entry)) {
             return;
         }
         entry.changed_at = epoch;
-        let chunk = Arc::make_mut(chunk);
+        let chunk = self.chunk(slot);
         if chunk.slots.len() <= slot % CHUNK {
             chunk.slots.resize(slot % CHUNK + 1, None);
         }
@@ -53,12 +57,14 @@ impl Writer {
 
     /// Drops the target in `slot` and every name of it.
     pub fn drop_slot(&mut self, slot: usize) {
-        let Some(chunk) = self.next.chunks.get_mut(slot / CHUNK) else { return };
-        let chunk: &mut Chunk = Arc::make_mut(chunk);
-        if let Some(place) = chunk.slots.get_mut(slot % CHUNK) {
+        if let Some(place) = self.chunk(slot).slots.get_mut(slot % CHUNK) {
             *place = None;
         }
-        Arc::make_mut(&mut self.next.index).retain(|_, named| *named != slot);
+        let names = std::mem::take(&mut self.names(slot).all);
+        let index = Arc::make_mut(&mut self.next.index);
+        for name in names {
+            index.remove(&name);
+        }
         self.next.shrunk_at = self.next.epoch + 1;
         self.dirty = true;
     }
@@ -71,5 +77,21 @@ impl Writer {
         self.next.epoch += 1;
         self.store.publish(self.next.clone());
         true
+    }
+
+    /// The chunk of a slot, to be changed.
+    fn chunk(&mut self, slot: usize) -> &mut Chunk {
+        while self.next.chunks.len() <= slot / CHUNK {
+            self.next.chunks.push(Arc::default());
+        }
+        Arc::make_mut(&mut self.next.chunks[slot / CHUNK])
+    }
+
+    fn names(&mut self, slot: usize) -> &mut Names {
+        let names = Arc::make_mut(&mut self.chunk(slot).names);
+        if names.len() <= slot % CHUNK {
+            names.resize_with(slot % CHUNK + 1, Names::default);
+        }
+        &mut names[slot % CHUNK]
     }
 }
