@@ -36,12 +36,19 @@ def istiod(name, test, limit=900):
     return Lane(name, ["bash", "-c", command], counts=cargo, limit=limit)
 
 
+def jdk(version, full=False):
+    """A lane with the quick set of the agent's tests on another JDK, where one can be had."""
+    command = (f'java=$(tests/jdk {version} 2>&1) || {{ echo "SKIPPED: $java"; exit 0; }}\n'
+               'PXL_JAVA=$java exec cargo test --locked --no-fail-fast -p proxyless-tests --test jvm every_jdk::')
+    return Lane(f"the agent on Java {version}", ["bash", "-c", command], counts=cargo, full=full)
+
+
 def cargo(text):
-    """Counts of `cargo test`; a skipped test says so on a line of its own."""
+    """Counts of `cargo test`; a skipped test, or a lane that is skipped whole, says so on a line of its own."""
     found = re.findall(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", text, re.M)
     passed, failed, ignored = (sum(int(row[i]) for row in found) for i in range(3))
     skipped = len(re.findall(r"^SKIPPED: ", text, re.M))
-    return passed - skipped, failed, ignored + skipped
+    return max(passed - skipped, 0), failed, ignored + skipped
 
 
 def surefire(text):
@@ -71,6 +78,10 @@ LANES = [
     Lane("unit: panics stay inside the C ABI", ["tests/panic-guard"]),
     Lane("unit: Java", MVN + ["test"], "java-shim", counts=surefire),
     Lane("end to end", ["cargo", "test", "--locked", "--no-fail-fast", "-p", "proxyless-tests"], counts=cargo),
+    jdk(8),
+    jdk(25),
+    jdk(11, full=True),
+    jdk(21, full=True),
     Lane("mutants of the engine, some", ["tests/mutants", "--quick"], counts=plain, limit=1200),
     Lane("mutants of the engine, all", ["tests/mutants"], counts=plain, full=True, limit=5400),
     Lane("fuzzing", ["tests/fuzz"], counts=plain, full=True, limit=2400),

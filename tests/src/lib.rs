@@ -21,5 +21,5 @@ pub use http::{Service, get};
 pub use istiod::Istiod;
 pub use mesh::{ControlPlane, Endpoint, MeshFile, with_policies};
 pub use network::Network;
-pub use process::{Process, eventually, jvm, repository, target, tool};
+pub use process::{Process, eventually, java, jvm, repository, target, tool};
 pub use relay::Relay;

@@ -38,9 +38,14 @@ pub fn tool(name: &str) -> bool {
     found
 }
 
+/// The `java` that the environment names (`tests/jdk` knows some), by default the one on the path.
+pub fn java() -> Command {
+    Command::new(env::var_os("PXL_JAVA").unwrap_or_else(|| "java".into()))
+}
+
 /// A `java` command with the agent, switched on by property, towards a control plane.
 pub fn jvm(server: &str) -> Command {
-    let mut command = Command::new("java");
+    let mut command = java();
     command
         .arg(format!("-javaagent:{}", repository().join("java-shim/dist/target/proxyless-agent.jar").display()))
         .arg("-Dprofile.micro.service.envoy.xds.enable=true")

@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use proxyless_tests::{ControlPlane, Endpoint, MeshFile, Process, Service, eventually, get, jvm, repository};
+use proxyless_tests::{ControlPlane, Endpoint, MeshFile, Process, Service, eventually, get, java, jvm, repository};
 
 /// Two instances of `go-sc-a`, each at an address of its own.
 struct Instances {
@@ -96,7 +96,7 @@ fn without_the_switch_the_application_cannot_resolve_the_name() {
     let mesh = MeshFile::default();
     mesh.service(&instances.both(), &[]);
     let control_plane = ControlPlane::start(&mesh.path());
-    let mut command = Command::new("java");
+    let mut command = java();
     command
         .arg(format!("-javaagent:{}", repository().join("java-shim/dist/target/proxyless-agent.jar").display()))
         .env("PROXYLESS_SERVER", control_plane.url());
