@@ -71,7 +71,8 @@ class RibbonAdapterTest {
   }
 
   @Test
-  @DisplayName("a service of the registry is not served by the mesh when the registry fails, either")
+  @DisplayName(
+      "a service of the registry is not served by the mesh when the registry fails, either")
   void a_failing_registry_keeps_what_it_knows() {
     registry.servers = asList(old());
     mesh.ready("orders", A);
