@@ -2,15 +2,23 @@
 package io.proxyless.agent;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.netty.util.concurrent.DefaultThreadFactory;
 import io.proxyless.agent.api.View;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Paths;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.TreeSet;
 import java.util.concurrent.FutureTask;
+import java.util.concurrent.ThreadFactory;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Test;
 
@@ -18,8 +26,12 @@ class ServiceTableTest {
   private final List<String> watched = new ArrayList<>();
   private final ServiceTable table = new ServiceTable(new AgentLog(false), watched::add);
 
-  private void answer() throws Exception {
-    table.accept(new FlatReader(Files.readAllBytes(Paths.get("../../tests/golden/flat-v1.bin"))));
+  private static byte[] golden() throws IOException {
+    return Files.readAllBytes(Paths.get("../../tests/golden/flat-v1.bin"));
+  }
+
+  private void answer() throws IOException {
+    table.accept(new FlatReader(golden()));
   }
 
   @Test
@@ -58,13 +70,68 @@ class ServiceTableTest {
   }
 
   @Test
-  @DisplayName("the thread that brings answers never waits for one")
-  void the_follower_never_waits() throws Exception {
-    FutureTask<View> follower = new FutureTask<>(() -> table.await("go-sc-a"));
-    Thread thread = new Threads.Follower(follower);
-    thread.start();
-    thread.join(ServiceTable.WAIT_MILLIS * 20);
-    assertEquals(View.State.PENDING, follower.get().state);
+  @DisplayName("the thread that brings answers and event loops never wait for one")
+  void some_threads_never_wait() throws Exception {
+    table.view("go-sc-a");
+    ThreadFactory[] factories = {
+      Threads.Follower::new, new DefaultThreadFactory("event-loop", true),
+    };
+    for (ThreadFactory threads : factories) {
+      FutureTask<View> asked = new FutureTask<>(() -> table.await("go-sc-a"));
+      // Who waits needs this lock.
+      synchronized (table) {
+        threads.newThread(asked).start();
+        assertEquals(View.State.PENDING, asked.get(60, TimeUnit.SECONDS).state);
+      }
+    }
+  }
+
+  @Test
+  @DisplayName("a service that stays without an answer is waited for once")
+  void a_service_is_waited_for_once() throws Exception {
+    answer();
+    assertEquals(View.State.PENDING, table.await("slow").state);
+    Thread waiter = new Thread(() -> table.await("slow"));
+    waiter.start();
+    boolean waited = false;
+    while (waiter.isAlive()) {
+      waited |= waiter.getState() == Thread.State.TIMED_WAITING;
+      Thread.yield();
+    }
+    assertFalse(waited, "the second caller does not wait");
+  }
+
+  @Test
+  @DisplayName("an interrupted caller gets what is known and stays interrupted")
+  void an_interrupt_ends_the_wait() {
+    Thread.currentThread().interrupt();
+    assertEquals(View.State.PENDING, table.await("go-sc-a").state);
+    assertTrue(Thread.interrupted());
+  }
+
+  @Test
+  @DisplayName("a push names the services that changed, and other services keep their view")
+  void accept_names_what_changed() throws Exception {
+    View other = table.view("other");
+    assertEquals(
+        new TreeSet<>(Arrays.asList("GO-SC-A", "go-sc-a", "go-sc-a/v9")),
+        new TreeSet<>(table.accept(new FlatReader(golden()))));
+    assertSame(other, table.view("other"));
+  }
+
+  @Test
+  @DisplayName("a name that cannot be watched is pending, and asked for once")
+  void a_refused_name_is_pending() {
+    ServiceTable refusing =
+        new ServiceTable(
+            new AgentLog(false),
+            service -> {
+              watched.add(service);
+              throw new IllegalArgumentException("not a name");
+            });
+    assertEquals(View.State.PENDING, refusing.view("a b").state);
+    assertEquals(View.State.PENDING, refusing.view("a b").state);
+    assertEquals(Arrays.asList("a b"), watched);
   }
 
   @Test
@@ -72,7 +139,12 @@ class ServiceTableTest {
   void after_a_failure_everything_is_pending() throws Exception {
     answer();
     table.fail();
-    assertEquals(View.State.PENDING, table.await("go-sc-a").state);
+    Thread waiter = new Thread(() -> table.await("go-sc-a"));
+    waiter.start();
+    while (waiter.isAlive()) {
+      assertNotEquals(Thread.State.TIMED_WAITING, waiter.getState());
+    }
+    assertEquals(View.State.PENDING, table.view("go-sc-a").state);
     assertEquals(0, watched.size());
   }
 }
