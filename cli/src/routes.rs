@@ -23,7 +23,7 @@ pub(crate) fn to_json(spelling: &str, entry: &Entry) -> Value {
 pub(crate) fn to_text(spelling: &str, entry: &Entry) -> String {
     let mut text = heading(spelling, entry);
     let Some(traffic) = &entry.traffic else { return text };
-    for route in traffic.routes.iter().flat_map(|table| &*table.routes) {
+    for route in traffic.routes.iter().flat_map(|routes| &**routes) {
         text += &format!("\n  {}", route_text(route));
     }
     for reached in &traffic.clusters {

@@ -25,6 +25,7 @@ pub mod observe;
 pub mod protocol;
 #[cfg(feature = "net")]
 pub mod resource;
+pub mod route;
 pub mod select;
 pub mod store;
 pub mod target;

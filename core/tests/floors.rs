@@ -4,13 +4,14 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-const FLOORS: [&str; 18] = [
+const FLOORS: [&str; 19] = [
     "error",
     "model",
     "backoff",
     "observe",
     "protocol",
     "authority",
+    "route",
     "select",
     "store",
     "target",

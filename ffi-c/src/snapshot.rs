@@ -153,7 +153,7 @@ fn outside(what: &str) -> Refusal {
 }
 
 /// The routes of a target and the policies of the clusters it reaches, as JSON in the words of xDS: what the control plane asks of
-/// those who make the calls. Nothing of it is enforced here. `null` unless the target is ready.
+/// those who make the calls. Nothing of it is enforced here. `null` while there is nothing to say.
 ///
 /// Ownership: `*out` is the caller's until `pxl_buf_free`.
 ///

@@ -85,8 +85,10 @@ pub const PXL_REASON_TLS_REQUIRED: u8 = 3;
 pub const PXL_REASON_AMBIGUOUS: u8 = 4;
 /// Reason of `PXL_STATE_INVALID`: the route leads to a cluster that is not listed.
 pub const PXL_REASON_ROUTE_TO_UNKNOWN_CLUSTER: u8 = 5;
-/// Reason of `PXL_STATE_INVALID`: the cluster has no endpoint list by nature.
+/// Reason of `PXL_STATE_INVALID`: there is no endpoint list by nature.
 pub const PXL_REASON_NO_LIST: u8 = 6;
+/// Reason of `PXL_STATE_INVALID`: every request is answered by the route itself (a direct response, a redirect).
+pub const PXL_REASON_NOT_FORWARDED: u8 = 7;
 
 /// Flag of a target: part of its route leads nowhere; the rest carries the traffic.
 pub const PXL_TARGET_PARTIAL: u8 = 1;

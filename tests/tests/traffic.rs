@@ -53,7 +53,7 @@ fn policy(entry: &Entry) -> Option<&Policy> {
 }
 
 fn table(entry: &Entry) -> &[Route] {
-    traffic(entry).and_then(|traffic| traffic.routes.as_ref()).map_or(&[], |table| &table.routes)
+    traffic(entry).and_then(|traffic| traffic.routes.as_deref()).unwrap_or_default()
 }
 
 fn forward(route: &Route) -> &Forward {
@@ -240,12 +240,12 @@ fn timeouts_retries_faults_mirrors_and_conditions_of_a_virtual_service_arrive_as
         };
         assert_eq!(all.fault, Some(fault));
 
-        assert_eq!((&gone.condition.path, &gone.action), (&PathMatch::Path("/gone".into()), &Action::Other("redirect")));
+        assert_eq!((&gone.condition.path, &gone.action), (&PathMatch::Path("/gone".into()), &Action::Other(OtherAction { action: "redirect", status: Some(301) })));
         assert_eq!(expression.condition.path, PathMatch::SafeRegex("/r.*".into()));
         assert_eq!(forward(expression).retry_policy, None, "no attempts are no retries");
         let defaults = forward(rest).retry_policy.as_ref().unwrap();
         assert_eq!((defaults.num_retries, defaults.avoid_previous_hosts), (Some(2), true), "istiod's own");
-        assert!(rest.condition.is_met_by_every_request());
+        assert!(takes_every_request(&rest.condition));
     }
 }
 

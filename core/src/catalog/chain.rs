@@ -9,7 +9,7 @@ use super::{
     watched::Watched,
 };
 use crate::{
-    model::{Cluster, ClusterName, Discovery, Invalid, ListenerRoutes, Reached, RouteTable, Share, State, Tls, Traffic},
+    model::{Cluster, ClusterName, Discovery, Invalid, ListenerRoutes, Reached, Route, RouteTable, Share, State, Tls, Traffic},
     protocol::{Kind, Time},
     select::{Part, effective},
     target::{HostMatch, Service, Subject},
@@ -39,7 +39,7 @@ impl Catalog {
                     || Settled::without_list(State::Unknown, "".into(), format!("the bootstrap has no authority {authority:?}"));
                 return match self.rules.listeners.of(Some(&authority), &target) {
                     None => Answer::Complete(unknown()),
-                    Some(name) => match self.follow_listener(&name, &name, &[], needs) {
+                    Some(name) => match self.follow_listener(&name, &target, &name, &[], needs) {
                         Found::Yes(answer) => answer,
                         Found::No => Answer::Complete(Settled::without_list(State::Unknown, name, String::new())),
                         Found::NotYet => Answer::Waiting,
@@ -110,7 +110,7 @@ impl Catalog {
                         needs.extend(several.iter().map(|port| (Kind::Routes, format!("{host}:{port}").into())));
                         return Port::Waiting;
                     }
-                    let has_route = |table: &Option<&Option<Arc<RouteTable>>>| matches!(table, Some(Some(table)) if table.has_host);
+                    let has_route = |table: &Option<&Option<Arc<RouteTable>>>| matches!(table, Some(Some(table)) if !table.hosts.is_empty());
                     http = several.iter().zip(&tables).filter(|(_, table)| has_route(table)).map(|(port, _)| *port).collect();
                 }
                 let pool = if http.is_empty() { several } else { &http };
@@ -146,15 +146,9 @@ impl Catalog {
             self.want_cluster(&own[0].cluster, needs);
             return Answer::Waiting;
         };
-        match table.as_ref().filter(|table| table.has_host) {
+        match table {
+            Some(table) => self.follow_table(table, &resolved, &resolved, &own, needs),
             None => self.follow_shares(&own, resolved, None, String::new(), needs),
-            Some(table) => match table.default_shares() {
-                Some(shares) => self.follow_shares(shares, resolved, Some(table), String::new(), needs),
-                None => {
-                    let warning = "no route takes every request; the whole service is listed".to_owned();
-                    self.follow_shares(&own, resolved, Some(table), warning, needs)
-                }
-            },
         }
     }
 
@@ -187,7 +181,8 @@ impl Catalog {
             Some(subset) => self.follow_named_subset(ClusterName { subset, ..own }, needs),
             None => {
                 let resolved: Arc<str> = format!("{}:{}", own.host, own.port).into();
-                match self.follow_listener(&listener, &resolved, &[Share { cluster: own.to_string().into(), weight: 1 }], needs) {
+                let shares = [Share { cluster: own.to_string().into(), weight: 1 }];
+                match self.follow_listener(&listener, &resolved, &resolved, &shares, needs) {
                     Found::Yes(answer) => answer,
                     Found::No | Found::NotYet => Answer::Waiting,
                 }
@@ -206,8 +201,15 @@ impl Catalog {
         self.follow_shares(&[Share { cluster, weight: 1 }], resolved, None, String::new(), needs)
     }
 
-    /// What a listener leads to; `own` are the clusters of a route table that leaves everything open.
-    fn follow_listener(&self, name: &Arc<str>, resolved: &Arc<str>, own: &[Share], needs: &mut Vec<Need>) -> Found<Answer> {
+    /// What a listener leads to for an authority; `own` are the clusters of a route table that leaves everything open.
+    fn follow_listener(
+        &self,
+        name: &Arc<str>,
+        authority: &str,
+        resolved: &Arc<str>,
+        own: &[Share],
+        needs: &mut Vec<Need>,
+    ) -> Found<Answer> {
         needs.push((Kind::Listener, Arc::clone(name)));
         let nowhere = |detail: String| {
             Found::Yes(Answer::Complete(Settled::without_list(State::Invalid(Invalid::NoList), Arc::clone(resolved), detail)))
@@ -228,14 +230,7 @@ impl Catalog {
                 }
             },
         };
-        match (table.default_shares().filter(|_| table.has_host), own) {
-            (Some(shares), _) => Found::Yes(self.follow_shares(shares, Arc::clone(resolved), Some(table), String::new(), needs)),
-            (None, []) => nowhere(format!("no route of listener {name} takes every request")),
-            (None, own) => {
-                let warning = "no route takes every request; the whole service is listed".to_owned();
-                Found::Yes(self.follow_shares(own, Arc::clone(resolved), Some(table), warning, needs))
-            }
-        }
+        Found::Yes(self.follow_table(table, authority, resolved, own, needs))
     }
 
     fn follow_cluster(&self, name: &str, needs: &mut Vec<Need>) -> Answer {
@@ -254,11 +249,11 @@ impl Catalog {
         }
     }
 
-    fn follow_shares(
+    pub(super) fn follow_shares(
         &self,
         shares: &[Share],
         resolved: Arc<str>,
-        routes: Option<&Arc<RouteTable>>,
+        routes: Option<&Arc<[Route]>>,
         warning: String,
         needs: &mut Vec<Need>,
     ) -> Answer {
@@ -309,7 +304,7 @@ impl Catalog {
             .map(|(assignment, share, locality_weighted)| Part { assignment, share: *share, locality_weighted: *locality_weighted })
             .collect();
         let list = Arc::new(effective(&parts));
-        let traffic = Some(Arc::new(Traffic { routes: routes.cloned(), clusters: reached.into() }));
+        let traffic = Some(Arc::new(Traffic { routes: routes.map(Arc::clone), clusters: reached.into() }));
         let settled = Settled { resolved, state: State::Ready, detail, partial: !missing.is_empty(), list, traffic };
         if missing.is_empty() { Answer::Complete(settled) } else { Answer::Doubtful(settled) }
     }

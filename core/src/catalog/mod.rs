@@ -8,6 +8,7 @@
 
 mod answer;
 mod chain;
+mod routed;
 mod watched;
 
 use std::{

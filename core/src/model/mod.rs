@@ -16,8 +16,8 @@ pub use endpoint::{Assignment, Endpoint, EndpointFlags, Extension, Family, Healt
 pub use fraction::Fraction;
 pub use policy::{CircuitBreakers, HttpOptions, HttpProtocol, OutlierDetection, Policy, TcpKeepalive};
 pub use route::{
-    Abort, AbortStatus, Action, Condition, Delay, Fault, Forward, HeaderMatch, HeaderValue, ListenerRoutes, Mirror, PathMatch,
-    Pattern, QueryMatch, RetryPolicy, Route, RouteTable, Share, TextMatch,
+    Abort, AbortStatus, Action, Condition, Delay, Fault, Forward, HeaderMatch, HeaderValue, ListenerRoutes, Mirror, OtherAction,
+    PathMatch, Pattern, QueryMatch, RetryPolicy, Route, RouteTable, Share, TextMatch, VirtualHost,
 };
 pub use state::{Invalid, State};
 pub use traffic::{Reached, Traffic};

@@ -2,38 +2,29 @@
 //! A route configuration: which requests go where, and how. Lists follow its first unconditional route; the rest is data for
 //! whoever makes the calls. In JSON the names are those of xDS.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::{
     Fraction,
     policy::{duration, is_default},
 };
 
-/// One RDS resource of the `host:port` kind: the routes of one service port.
+/// One route configuration: an RDS resource, or one that stands in a listener.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct RouteTable {
-    /// The control plane has a virtual host under this name.
-    pub has_host: bool,
+    /// As the control plane lists them. Istio has one or none under a name of the `host:port` kind.
+    pub hosts: Box<[VirtualHost]>,
+}
+
+/// The routes of the hosts that its domains name.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct VirtualHost {
+    /// `host`, `*.suffix`, `prefix.*` or `*`, with or without a port; lower case.
+    pub domains: Box<[Arc<str>]>,
     /// In matching order: the first that fits decides, whatever it does.
     pub routes: Arc<[Route]>,
-}
-
-impl RouteTable {
-    /// The clusters that a request without any special property reaches: those of the first unconditional route, if it forwards.
-    pub fn default_shares(&self) -> Option<&Arc<[Share]>> {
-        match &self.routes.iter().find(|route| route.condition.is_met_by_every_request())?.action {
-            Action::Forward(forward) => Some(&forward.clusters),
-            Action::Other(_) => None,
-        }
-    }
-}
-
-impl Serialize for RouteTable {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.routes.serialize(serializer)
-    }
 }
 
 /// One route of a virtual host.
@@ -74,14 +65,6 @@ pub struct Condition {
     /// A condition that this version does not know: nobody can say that it holds.
     #[serde(skip_serializing_if = "is_default")]
     pub unknown: bool,
-}
-
-impl Condition {
-    /// It takes every request: no path, header, query or fraction condition.
-    pub fn is_met_by_every_request(&self) -> bool {
-        let any_path = matches!(&self.path, PathMatch::Prefix(prefix) if prefix.is_empty() || &**prefix == "/");
-        any_path && self.headers.is_empty() && self.query_parameters.is_empty() && self.runtime_fraction.is_none() && !self.unknown
-    }
 }
 
 /// A condition of the path.
@@ -183,9 +166,33 @@ pub enum Action {
     /// Sends it on.
     #[serde(rename = "route")]
     Forward(Forward),
-    /// Anything else, by xDS's name of it: `redirect`, `direct_response`, …
-    #[serde(rename = "action")]
-    Other(&'static str),
+    /// Anything else.
+    #[serde(untagged)]
+    Other(OtherAction),
+}
+
+/// What a route does with a request that it does not send on to a cluster that it names.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
+pub struct OtherAction {
+    /// By xDS's name of it: `redirect`, `direct_response`, `cluster_header`, …
+    pub action: &'static str,
+    /// What the caller gets: the status of a direct response or a redirect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u32>,
+}
+
+impl OtherAction {
+    /// The request is answered by the route itself.
+    pub fn is_an_answer(&self) -> bool {
+        matches!(self.action, "redirect" | "direct_response" | "non_forwarding_action")
+    }
+}
+
+impl fmt::Display for OtherAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.action)?;
+        self.status.map_or(Ok(()), |status| write!(f, " {status}"))
+    }
 }
 
 /// Where a request is sent, and how.

@@ -17,8 +17,10 @@ pub enum Invalid {
     Ambiguous = 4,
     /// The route leads to a cluster that the control plane does not list.
     RouteToUnknownCluster = 5,
-    /// The cluster has no endpoint list by nature (original destination).
+    /// There is no endpoint list by nature: an original destination, a cluster that each request names, a host without routes.
     NoList = 6,
+    /// Every request is answered by the route itself, and so reaches no endpoint.
+    NotForwarded = 7,
 }
 
 impl Invalid {
@@ -31,6 +33,7 @@ impl Invalid {
             Invalid::Ambiguous => "ambiguous",
             Invalid::RouteToUnknownCluster => "route_to_unknown_cluster",
             Invalid::NoList => "no_list",
+            Invalid::NotForwarded => "not_forwarded",
         }
     }
 }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Policy, RouteTable, Tls};
+use super::{Policy, Route, Tls};
 
 /// Data for whoever makes the calls.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct Traffic {
     /// The routes of its host and port; `None` where there are none: for a subset, a cluster by its name, a port without HTTP.
-    pub routes: Option<Arc<RouteTable>>,
-    /// The clusters whose endpoints are in the list.
+    pub routes: Option<Arc<[Route]>>,
+    /// The clusters whose endpoints are in the list; none where the routes lead to none.
     pub clusters: Box<[Reached]>,
 }
 
@@ -47,7 +47,7 @@ mod tests {
 
     use super::*;
     use crate::model::{
-        Action, Condition, Forward, HeaderMatch, HeaderValue, PathMatch, Pattern, RetryPolicy, Route, Share, TextMatch,
+        Action, Condition, Forward, HeaderMatch, HeaderValue, OtherAction, PathMatch, Pattern, RetryPolicy, Share, TextMatch,
     };
 
     #[test]
@@ -64,9 +64,10 @@ mod tests {
         let clusters = Arc::new([Share { cluster: "c".into(), weight: 1 }]);
         let forward = Forward { clusters, timeout: Some(Duration::from_millis(2500)), retry_policy, ..Default::default() };
         let to = |condition, action| Route { name: "".into(), condition, action, fault: None };
-        let routes = Arc::new([to(condition, Action::Forward(forward)), to(Condition::default(), Action::Other("redirect"))]);
+        let redirect = Action::Other(OtherAction { action: "redirect", status: Some(301) });
+        let routes = Arc::new([to(condition, Action::Forward(forward)), to(Condition::default(), redirect)]);
         let traffic = Traffic {
-            routes: Some(Arc::new(RouteTable { has_host: true, routes })),
+            routes: Some(routes),
             clusters: Box::new([Reached { cluster: "c".into(), weight: 1, tls: Tls::Auto, policy: Arc::default() }]),
         };
         let expected = json!({
@@ -79,7 +80,7 @@ mod tests {
                         "retry_policy": {"retry_on": "5xx", "num_retries": 4},
                     },
                 },
-                {"match": {"prefix": "/"}, "action": "redirect"},
+                {"match": {"prefix": "/"}, "action": "redirect", "status": 301},
             ],
             "clusters": [{"name": "c", "weight": 1, "tls": "auto", "lb_policy": ""}],
         });

@@ -113,6 +113,7 @@ pub(super) fn fraction(proto: &FractionalPercent) -> Result<Fraction, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::takes_every_request;
 
     fn matcher(specifier: Option<HeaderMatchSpecifier>) -> RouteMatch {
         let header = HeaderMatcher { name: "X-A".into(), header_match_specifier: specifier, ..Default::default() };
@@ -127,7 +128,7 @@ mod tests {
         let old = convert(&matcher(Some(HeaderMatchSpecifier::ExactMatch("one".into())))).expect("valid");
         assert_eq!(new, old);
         assert_eq!(&*new.headers[0].name, "x-a");
-        assert!(!new.is_met_by_every_request());
+        assert!(!takes_every_request(&new));
     }
 
     #[test]
@@ -159,8 +160,8 @@ mod tests {
         let wrong = RouteMatch { runtime_fraction: Some(fraction), ..Default::default() };
         assert!(convert(&wrong).expect_err("refused").contains("denominator 7"));
         let connect = RouteMatch { path_specifier: Some(PathSpecifier::ConnectMatcher(Default::default())), ..Default::default() };
-        assert!(!convert(&connect).expect("valid").is_met_by_every_request());
+        assert!(!takes_every_request(&convert(&connect).expect("valid")));
         let grpc = RouteMatch { grpc: Some(Default::default()), headers: vec![], ..matcher(None) };
-        assert!(!convert(&grpc).expect("valid").is_met_by_every_request());
+        assert!(!takes_every_request(&convert(&grpc).expect("valid")));
     }
 }

@@ -10,10 +10,11 @@ use envoy_types::pb::{
     envoy::{
         config::{
             cluster::v3::{Cluster, cluster::TransportSocketMatch},
-            core::v3::TransportSocket,
+            core::v3::{RuntimeFractionalPercent, TransportSocket},
             listener::v3::{ApiListener, Listener},
             route::v3::{
-                RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, WeightedCluster,
+                DirectResponseAction, RedirectAction, RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost,
+                WeightedCluster,
                 retry_policy::RetryHostPredicate,
                 route::Action,
                 route_action::{ClusterSpecifier, RequestMirrorPolicy},
@@ -127,8 +128,10 @@ fn route(full: Route) -> Route {
             request_mirror_policies: action.request_mirror_policies.into_iter().map(mirror).collect(),
             ..Default::default()
         }),
-        Action::Redirect(_) => Action::Redirect(Default::default()),
-        Action::DirectResponse(_) => Action::DirectResponse(Default::default()),
+        Action::Redirect(full) => {
+            Action::Redirect(RedirectAction { response_code: full.response_code, ..Default::default() })
+        }
+        Action::DirectResponse(full) => Action::DirectResponse(DirectResponseAction { status: full.status, ..Default::default() }),
         Action::FilterAction(_) => Action::FilterAction(Default::default()),
         Action::NonForwardingAction(_) => Action::NonForwardingAction(Default::default()),
     });
@@ -137,7 +140,7 @@ fn route(full: Route) -> Route {
         case_sensitive: m.case_sensitive,
         headers: m.headers,
         query_parameters: m.query_parameters,
-        runtime_fraction: m.runtime_fraction,
+        runtime_fraction: m.runtime_fraction.map(share),
         // Only whether there is one counts.
         dynamic_metadata: vec![Default::default(); m.dynamic_metadata.len().min(1)],
         cookies: vec![Default::default(); m.cookies.len().min(1)],
@@ -167,7 +170,11 @@ fn retry(full: RetryPolicy) -> RetryPolicy {
 }
 
 fn mirror(full: RequestMirrorPolicy) -> RequestMirrorPolicy {
-    RequestMirrorPolicy { cluster: full.cluster, runtime_fraction: full.runtime_fraction, ..Default::default() }
+    RequestMirrorPolicy { cluster: full.cluster, runtime_fraction: full.runtime_fraction.map(share), ..Default::default() }
+}
+
+fn share(full: RuntimeFractionalPercent) -> RuntimeFractionalPercent {
+    RuntimeFractionalPercent { default_value: full.default_value, ..Default::default() }
 }
 
 /// Settings of filters: those of the fault filter, without the body of its answers.
@@ -211,6 +218,7 @@ mod tests {
                 filters::http::fault::v3::fault_abort::ErrorType,
                 transport_sockets::tls::v3::{CommonTlsContext, TlsCertificate, UpstreamTlsContext},
             },
+            r#type::v3::FractionalPercent,
         },
         google::protobuf::Duration,
     };
@@ -295,10 +303,28 @@ mod tests {
         let other = Any { type_url: "type.googleapis.com/x".into(), value: SECRET.into() };
         let filters = HashMap::from([(FAULT.to_owned(), fault), ("other".to_owned(), other)]);
         let retry = RetryPolicy { retry_on: "5xx".into(), retriable_headers: vec![header(SECRET)], ..Default::default() };
-        let routes = vec![Route { typed_per_filter_config: filters, ..to("a", vec![header("x")]) }, to("b", vec![])];
+        let some = RuntimeFractionalPercent {
+            default_value: Some(FractionalPercent { numerator: 1, denominator: 0 }),
+            runtime_key: SECRET.into(),
+        };
+        let mut canary = to("canary", vec![]);
+        canary.r#match.as_mut().expect("set").runtime_fraction = Some(some);
+        let body = DataSource { specifier: Some(Specifier::InlineString(SECRET.into())), watched_directory: None };
+        let direct = DirectResponseAction { status: 503, body: Some(body), ..Default::default() };
+        let redirect = RedirectAction { host_redirect: SECRET.into(), response_code: 2, ..Default::default() };
+        let routes = vec![
+            Route { typed_per_filter_config: filters, ..to("a", vec![header("x")]) },
+            canary,
+            Route { action: Some(Action::DirectResponse(direct)), ..to("", vec![]) },
+            Route { action: Some(Action::Redirect(redirect)), ..to("", vec![]) },
+            to("b", vec![]),
+        ];
         let inline = RouteConfiguration {
             name: "r".into(),
-            virtual_hosts: vec![VirtualHost { routes, retry_policy: Some(retry), ..Default::default() }],
+            virtual_hosts: vec![
+                VirtualHost { domains: vec!["other".into()], ..Default::default() },
+                VirtualHost { domains: vec!["*.shop".into()], routes, retry_policy: Some(retry), ..Default::default() },
+            ],
             ..Default::default()
         };
         check(Kind::Routes, inline.encode_to_vec());

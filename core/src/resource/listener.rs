@@ -78,7 +78,7 @@ mod tests {
         let Ok(ListenerRoutes::Inline(table)) = convert(&listener(Some(RouteSpecifier::RouteConfig(inline)))) else {
             panic!("inline")
         };
-        assert!(table.has_host);
+        assert_eq!(&*table.hosts[0].domains[0], "*");
     }
 
     #[test]

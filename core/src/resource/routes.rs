@@ -6,7 +6,9 @@ use std::{collections::HashMap, sync::Arc};
 use envoy_types::pb::{
     envoy::{
         config::route::v3::{
-            RetryPolicy as ProtoRetry, Route as ProtoRoute, RouteAction, RouteConfiguration, WeightedCluster,
+            RedirectAction, RetryPolicy as ProtoRetry, Route as ProtoRoute, RouteAction, RouteConfiguration,
+            VirtualHost as ProtoHost, WeightedCluster,
+            redirect_action::RedirectResponseCode,
             retry_policy::retry_priority,
             route::Action as ProtoAction,
             route_action::{ClusterSpecifier, RequestMirrorPolicy},
@@ -29,7 +31,10 @@ use super::{
     policy::{duration, number},
 };
 use crate::{
-    model::{Abort, AbortStatus, Action, Delay, Fault, Forward, Fraction, Mirror, RetryPolicy, Route, RouteTable, Share},
+    model::{
+        Abort, AbortStatus, Action, Delay, Fault, Forward, Fraction, Mirror, OtherAction, RetryPolicy, Route, RouteTable, Share,
+        VirtualHost,
+    },
     protocol::Kind,
 };
 
@@ -44,22 +49,24 @@ pub(super) fn decode(body: &[u8], references: &References) -> Result<RouteTable,
 }
 
 pub(super) fn convert(proto: &RouteConfiguration, references: &References) -> Result<RouteTable, String> {
-    // Under a name of the `host:port` kind there is one virtual host; Istio rewrites its domains to `*`.
-    let Some(host) = proto.virtual_hosts.first() else {
-        return Ok(RouteTable::default());
-    };
+    let hosts = proto.virtual_hosts.iter().map(|host| virtual_host(proto, host, references));
+    Ok(RouteTable { hosts: hosts.collect::<Result<_, _>>()? })
+}
+
+fn virtual_host(table: &RouteConfiguration, proto: &ProtoHost, references: &References) -> Result<VirtualHost, String> {
     let inherited = Inherited {
-        retry: host.retry_policy.as_ref(),
-        mirrors: [&host.request_mirror_policies, &proto.request_mirror_policies],
-        filters: [&host.typed_per_filter_config, &proto.typed_per_filter_config],
+        retry: proto.retry_policy.as_ref(),
+        mirrors: [&proto.request_mirror_policies, &table.request_mirror_policies],
+        filters: [&proto.typed_per_filter_config, &table.typed_per_filter_config],
     };
-    let routes = host.routes.iter().map(|route| inherited.route(route)).collect::<Result<Vec<_>, _>>()?;
+    let routes = proto.routes.iter().map(|route| inherited.route(route)).collect::<Result<Vec<_>, _>>()?;
     for route in &routes {
         if let Action::Forward(forward) = &route.action {
             forward.clusters.iter().try_for_each(|share| references.check(Kind::Cluster, &share.cluster))?;
         }
     }
-    Ok(RouteTable { has_host: true, routes: routes.into() })
+    let domains = proto.domains.iter().map(|domain| domain.to_ascii_lowercase().into());
+    Ok(VirtualHost { domains: domains.collect(), routes: routes.into() })
 }
 
 /// What counts for a route that does not say it itself; nearest first.
@@ -82,11 +89,11 @@ impl Inherited<'_> {
         let condition = condition::convert(proto.r#match.as_ref().ok_or("it has no match")?)?;
         let action = match &proto.action {
             Some(ProtoAction::Route(action)) => self.forward(action)?,
-            Some(ProtoAction::Redirect(_)) => Action::Other("redirect"),
-            Some(ProtoAction::DirectResponse(_)) => Action::Other("direct_response"),
-            Some(ProtoAction::FilterAction(_)) => Action::Other("filter_action"),
-            Some(ProtoAction::NonForwardingAction(_)) => Action::Other("non_forwarding_action"),
-            None => Action::Other("unknown"),
+            Some(ProtoAction::Redirect(redirect)) => other("redirect", Some(redirect_status(redirect))),
+            Some(ProtoAction::DirectResponse(response)) => other("direct_response", Some(response.status)),
+            Some(ProtoAction::FilterAction(_)) => other("filter_action", None),
+            Some(ProtoAction::NonForwardingAction(_)) => other("non_forwarding_action", None),
+            None => other("unknown", None),
         };
         let [host, table] = self.filters;
         let any = [&proto.typed_per_filter_config, host, table]
@@ -101,8 +108,8 @@ impl Inherited<'_> {
             Some(ClusterSpecifier::Cluster(name)) if name.is_empty() => return Err("its cluster name is empty".into()),
             Some(ClusterSpecifier::Cluster(name)) => Arc::new([Share { cluster: name.as_str().into(), weight: 1 }]),
             Some(ClusterSpecifier::WeightedClusters(weighted)) => shares(weighted)?,
-            Some(ClusterSpecifier::ClusterHeader(_)) => return Ok(Action::Other("cluster_header")),
-            _ => return Ok(Action::Other("unknown")),
+            Some(ClusterSpecifier::ClusterHeader(_)) => return Ok(other("cluster_header", None)),
+            _ => return Ok(other("unknown", None)),
         };
         let [host, table] = self.mirrors;
         let mirrors = [&action.request_mirror_policies, host, table].into_iter().find(|mirrors| !mirrors.is_empty());
@@ -112,6 +119,20 @@ impl Inherited<'_> {
             retry_policy: action.retry_policy.as_ref().or(self.retry).map(retry).transpose()?,
             request_mirror_policies: mirrors.into_iter().flatten().map(mirror).collect::<Result<_, _>>()?,
         }))
+    }
+}
+
+fn other(action: &'static str, status: Option<u32>) -> Action {
+    Action::Other(OtherAction { action, status })
+}
+
+fn redirect_status(proto: &RedirectAction) -> u32 {
+    match proto.response_code() {
+        RedirectResponseCode::MovedPermanently => 301,
+        RedirectResponseCode::Found => 302,
+        RedirectResponseCode::SeeOther => 303,
+        RedirectResponseCode::TemporaryRedirect => 307,
+        RedirectResponseCode::PermanentRedirect => 308,
     }
 }
 
@@ -203,7 +224,7 @@ mod tests {
     use envoy_types::pb::{
         envoy::{
             config::route::v3::{
-                HeaderMatcher, RedirectAction, RouteMatch, VirtualHost,
+                DirectResponseAction, HeaderMatcher, RouteMatch,
                 header_matcher::HeaderMatchSpecifier,
                 retry_policy::{RetryBackOff, RetryHostPredicate},
                 route_match::PathSpecifier,
@@ -215,6 +236,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::route::default_route;
 
     fn prefix(path: &str) -> RouteMatch {
         RouteMatch { path_specifier: Some(PathSpecifier::Prefix(path.into())), ..Default::default() }
@@ -225,7 +247,7 @@ mod tests {
     }
 
     fn table(routes: Vec<ProtoRoute>) -> Result<RouteTable, String> {
-        let host = VirtualHost { routes, ..Default::default() };
+        let host = ProtoHost { routes, ..Default::default() };
         decode(&RouteConfiguration { virtual_hosts: vec![host], ..Default::default() }.encode_to_vec(), &References::default())
     }
 
@@ -241,8 +263,13 @@ mod tests {
         to(ClusterSpecifier::WeightedClusters(WeightedCluster { clusters, ..Default::default() }))
     }
 
+    fn default_action(table: &RouteTable) -> Option<&Action> {
+        Some(&default_route(&table.hosts[0].routes)?.action)
+    }
+
     fn shares_of(table: &RouteTable) -> Vec<(&str, u32)> {
-        table.default_shares().expect("forwards").iter().map(|s| (&*s.cluster, s.weight)).collect()
+        let Some(Action::Forward(forward)) = default_action(table) else { panic!("forwards") };
+        forward.clusters.iter().map(|s| (&*s.cluster, s.weight)).collect()
     }
 
     #[test]
@@ -266,16 +293,48 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_or_only_conditional_routes_lead_nowhere() {
-        let redirect = ProtoRoute {
-            r#match: Some(prefix("/")),
-            action: Some(ProtoAction::Redirect(RedirectAction::default())),
+    fn a_route_that_answers_itself_says_with_which_status() {
+        let answered = |action| {
+            let table = table(vec![ProtoRoute { r#match: Some(prefix("/")), action: Some(action), ..Default::default() }]);
+            let Some(Action::Other(other)) = default_action(&table.expect("valid")).cloned() else { panic!("not forwarded") };
+            (other.to_string(), other.is_an_answer())
+        };
+        let direct = DirectResponseAction { status: 503, ..Default::default() };
+        assert_eq!(answered(ProtoAction::DirectResponse(direct)), ("direct_response 503".into(), true));
+        let status_of = |code: RedirectResponseCode| {
+            answered(ProtoAction::Redirect(RedirectAction { response_code: code as i32, ..Default::default() })).0
+        };
+        let all = [
+            (RedirectResponseCode::MovedPermanently, "redirect 301"),
+            (RedirectResponseCode::Found, "redirect 302"),
+            (RedirectResponseCode::SeeOther, "redirect 303"),
+            (RedirectResponseCode::TemporaryRedirect, "redirect 307"),
+            (RedirectResponseCode::PermanentRedirect, "redirect 308"),
+        ];
+        for (code, said) in all {
+            assert_eq!(status_of(code), said);
+        }
+        let header = to(ClusterSpecifier::ClusterHeader("x".into())).expect("an action");
+        assert_eq!(answered(header), ("cluster_header".into(), false));
+        let path = ProtoRoute { r#match: Some(prefix("/a")), action: weighted(&[("c", 1)]), ..Default::default() };
+        assert_eq!(default_action(&table(vec![path]).expect("valid")), None, "only some requests");
+    }
+
+    #[test]
+    fn every_virtual_host_comes_with_its_domains_and_its_own_settings() {
+        let host = |domain: &str, count| ProtoHost {
+            domains: vec![domain.into()],
+            routes: vec![forwarding(|_| {})],
+            retry_policy: Some(retries(count)),
             ..Default::default()
         };
-        assert!(table(vec![redirect]).expect("valid").default_shares().is_none());
-        let path =
-            ProtoRoute { r#match: Some(prefix("/a")), action: to(ClusterSpecifier::Cluster("c".into())), ..Default::default() };
-        assert!(table(vec![path]).expect("valid").default_shares().is_none());
+        let proto = RouteConfiguration { virtual_hosts: vec![host("A.b", 3), host("*", 4)], ..Default::default() };
+        let table = convert(&proto, &References::default()).expect("valid");
+        let seen = table.hosts.iter().map(|host| {
+            let Action::Forward(forward) = &host.routes[0].action else { panic!("forwards") };
+            (&*host.domains[0], forward.retry_policy.as_ref().and_then(|retry| retry.num_retries))
+        });
+        assert_eq!(seen.collect::<Vec<_>>(), [("a.b", Some(3)), ("*", Some(4))], "domains in lower case");
     }
 
     #[test]
@@ -306,10 +365,11 @@ mod tests {
         ProtoRoute { r#match: Some(prefix("/")), action: Some(ProtoAction::Route(action)), ..Default::default() }
     }
 
-    fn first(host: VirtualHost) -> Result<(Forward, Option<Fault>), String> {
+    fn first(host: ProtoHost) -> Result<(Forward, Option<Fault>), String> {
         let table = convert(&RouteConfiguration { virtual_hosts: vec![host], ..Default::default() }, &References::default())?;
-        let Action::Forward(forward) = table.routes[0].action.clone() else { panic!("forwards") };
-        Ok((forward, table.routes[0].fault.clone()))
+        let route = &table.hosts[0].routes[0];
+        let Action::Forward(forward) = route.action.clone() else { panic!("forwards") };
+        Ok((forward, route.fault.clone()))
     }
 
     #[test]
@@ -335,7 +395,7 @@ mod tests {
         };
         let any = Any { type_url: FAULT_TYPE.into(), value: fault.encode_to_vec() };
         route.typed_per_filter_config.insert(FAULT.into(), any);
-        let (forward, fault) = first(VirtualHost { routes: vec![route], ..Default::default() }).expect("valid");
+        let (forward, fault) = first(ProtoHost { routes: vec![route], ..Default::default() }).expect("valid");
         assert_eq!(forward.timeout, Some(Duration::from_secs(3)));
         let retry = forward.retry_policy.expect("retries");
         assert_eq!((&*retry.retry_on, retry.num_retries, retry.avoid_previous_hosts), ("5xx,reset", Some(4), true));
@@ -352,17 +412,17 @@ mod tests {
     #[test]
     fn a_route_that_says_nothing_itself_is_sent_as_its_virtual_host_says() {
         let routes = vec![forwarding(|_| {}), forwarding(|action| action.retry_policy = Some(retries(1)))];
-        let host = VirtualHost { routes, retry_policy: Some(retries(7)), ..Default::default() };
-        let retries_of = |host: VirtualHost| first(host).expect("valid").0.retry_policy.expect("retries").num_retries;
+        let host = ProtoHost { routes, retry_policy: Some(retries(7)), ..Default::default() };
+        let retries_of = |host: ProtoHost| first(host).expect("valid").0.retry_policy.expect("retries").num_retries;
         assert_eq!(retries_of(host.clone()), Some(7));
-        let own = VirtualHost { routes: host.routes[1..].to_vec(), ..host };
+        let own = ProtoHost { routes: host.routes[1..].to_vec(), ..host };
         assert_eq!(retries_of(own), Some(1));
     }
 
     #[test]
     fn retries_that_make_no_sense_reject_the_routes() {
         let with = |retry: ProtoRetry| {
-            first(VirtualHost { routes: vec![forwarding(|action| action.retry_policy = Some(retry))], ..Default::default() })
+            first(ProtoHost { routes: vec![forwarding(|action| action.retry_policy = Some(retry))], ..Default::default() })
         };
         let backoff = |base, max| Some(RetryBackOff { base_interval: base, max_interval: max });
         assert!(with(ProtoRetry { retry_back_off: backoff(seconds(1), None), ..retries(1) }).is_ok());
@@ -378,8 +438,8 @@ mod tests {
     }
 
     #[test]
-    fn no_virtual_host_is_a_table_without_host() {
+    fn a_table_without_a_virtual_host_is_valid() {
         let table = decode(&RouteConfiguration::default().encode_to_vec(), &References::default()).expect("valid");
-        assert!(!table.has_host);
+        assert!(table.hosts.is_empty());
     }
 }

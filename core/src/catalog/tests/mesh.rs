@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::super::*;
 use crate::{
-    model::{Action, Condition, Endpoint, Forward, Locality, Route, Share, State, Tls},
+    model::{Action, Condition, Endpoint, Forward, Locality, Route, Share, State, Tls, VirtualHost},
     store::Entry,
 };
 
@@ -103,9 +103,17 @@ pub(super) fn assignment(name: &str, octets: &[u8]) -> Effect<Resource> {
 pub(super) fn routes(name: &str, shares: &[(&str, u32)]) -> Effect<Resource> {
     let shares: Vec<Share> = shares.iter().map(|(cluster, weight)| Share { cluster: (*cluster).into(), weight: *weight }).collect();
     let action = Action::Forward(Forward { clusters: shares.into(), ..Default::default() });
+    table(name, if action == Action::Forward(Forward::default()) { vec![] } else { vec![host("*", action)] })
+}
+
+/// A virtual host that does this with every request.
+pub(super) fn host(domain: &str, action: Action) -> VirtualHost {
     let route = Route { name: "".into(), condition: Condition::default(), action, fault: None };
-    let routes = if route.action == Action::Forward(Forward::default()) { vec![] } else { vec![route] };
-    let table = RouteTable { has_host: !routes.is_empty(), routes: routes.into() };
+    VirtualHost { domains: Box::new([domain.into()]), routes: Arc::new([route]) }
+}
+
+pub(super) fn table(name: &str, hosts: Vec<VirtualHost>) -> Effect<Resource> {
+    let table = RouteTable { hosts: hosts.into() };
     Effect::Update { kind: Kind::Routes, name: name.into(), value: Resource::Routes(Arc::new(table)), body: Bytes::new() }
 }
 

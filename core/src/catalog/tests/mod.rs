@@ -6,7 +6,7 @@ mod mesh;
 use bytes::Bytes;
 
 use super::*;
-use crate::model::{Invalid, OutlierDetection, Policy, State, Tls};
+use crate::model::{Action, Forward, Invalid, OtherAction, OutlierDetection, Policy, Share, State, Tls};
 use mesh::*;
 
 #[test]
@@ -168,6 +168,37 @@ fn a_headless_service_is_listed_and_what_has_no_list_by_nature_is_invalid() {
 }
 
 #[test]
+fn a_route_that_answers_every_request_itself_makes_the_target_invalid() {
+    let mut mesh = served("go-sc-a");
+    for (action, said) in [("direct_response", "direct_response 503"), ("redirect", "redirect 503")] {
+        let other = OtherAction { action, status: Some(503) };
+        mesh.apply(vec![table(&format!("{HOST}:8080"), vec![host("*", Action::Other(other))])]);
+        assert_eq!((mesh.state("go-sc-a"), mesh.list("go-sc-a")), (State::Invalid(Invalid::NotForwarded), vec![]));
+        let entry = &mesh.said["go-sc-a"];
+        assert!(entry.detail.ends_with(said), "{}", entry.detail);
+        let traffic = entry.traffic.as_ref().expect("the routes can still be read");
+        assert_eq!((traffic.routes.as_ref().map(|routes| routes.len()), traffic.clusters.len()), (Some(1), 0));
+    }
+    let header = OtherAction { action: "cluster_header", status: None };
+    mesh.apply(vec![table(&format!("{HOST}:8080"), vec![host("*", Action::Other(header))])]);
+    assert_eq!(mesh.state("go-sc-a"), State::Invalid(Invalid::NoList), "who knows where each request goes");
+    mesh.apply(vec![routes(&format!("{HOST}:8080"), &[(&name(8080, "", HOST), 1)])]);
+    mesh.apply(vec![assignment(&name(8080, "", HOST), &[1])]);
+    assert_eq!(mesh.state("go-sc-a"), State::Ready, "and back");
+}
+
+#[test]
+fn routes_for_other_hosts_only_are_no_routes_for_the_target() {
+    let mut mesh = served("go-sc-a");
+    let to_others = || Action::Forward(Forward { clusters: Arc::new([Share { cluster: "others".into(), weight: 1 }]), ..Default::default() });
+    let others = (0..7).map(|n| host(&format!("host-{n}"), to_others())).collect();
+    mesh.apply(vec![table(&format!("{HOST}:8080"), others)]);
+    assert_eq!((mesh.state("go-sc-a"), mesh.list("go-sc-a")), (State::Invalid(Invalid::NoList), vec![]));
+    let detail = &mesh.said["go-sc-a"].detail;
+    assert!(detail.contains("host-4 and 2 more") && !detail.contains("host-5"), "{detail}");
+}
+
+#[test]
 fn an_empty_share_goes_to_the_others() {
     let mut mesh = served("go-sc-a");
     let (v1, v2) = (name(8080, "v1", HOST), name(8080, "v2", HOST));
@@ -314,6 +345,46 @@ mod by_name {
         assert_eq!(mesh.state("go-sc-a:8080"), State::Pending);
         mesh.apply(vec![assignment(&base, &[1])]);
         assert_eq!((mesh.state("go-sc-a:8080"), mesh.list("go-sc-a:8080")), (State::Ready, vec![(1, 1)]));
+    }
+
+    /// Of a table with many hosts, first another one.
+    fn shared_table(name: &str) -> Effect<Resource> {
+        let to = |cluster: &str| Forward { clusters: Arc::new([Share { cluster: cluster.into(), weight: 1 }]), ..Default::default() };
+        let hosts = [("ads.example", "ads"), ("*.local", "wide"), (NAME, "pay")];
+        table(name, hosts.map(|(domain, cluster)| host(domain, Action::Forward(to(cluster)))).into())
+    }
+
+    #[test]
+    fn of_many_virtual_hosts_the_one_whose_domain_fits_best_is_followed() {
+        let mut mesh = mesh();
+        mesh.watch("go-sc-a:8080");
+        mesh.watch("xds://auth/ads.example:81");
+        mesh.watch("xds://auth/stranger:81");
+                mesh.apply(vec![
+            listener(NAME, ListenerRoutes::Rds("shared".into())),
+            listener(&mesh_listener("ads.example:81"), ListenerRoutes::Rds("shared".into())),
+            listener(&mesh_listener("stranger:81"), ListenerRoutes::Rds("shared".into())),
+            shared_table("shared"),
+        ]);
+        let mut clusters: Vec<_> = mesh.subscribed.iter().filter(|name| name.starts_with("CDS")).cloned().collect();
+        clusters.sort();
+        assert_eq!(clusters, ["CDS ads", "CDS pay"]);
+        assert_eq!(mesh.state("xds://auth/stranger:81"), State::Invalid(Invalid::NoList));
+        let detail = &mesh.said["xds://auth/stranger:81"].detail;
+        assert!(detail.contains("no virtual host is for stranger:81") && detail.contains("ads.example"), "{detail}");
+    }
+
+    #[test]
+    fn the_routes_inside_a_listener_are_chosen_by_domain_too() {
+        let mut mesh = mesh();
+        mesh.watch("go-sc-a:8080");
+        let Effect::Update { value: Resource::Routes(table), .. } = shared_table("r") else { panic!("routes") };
+        mesh.apply(vec![listener(NAME, ListenerRoutes::Inline(table))]);
+        assert!(mesh.subscribed.contains(&"CDS pay".to_owned()), "{:?}", mesh.subscribed);
+    }
+
+    fn mesh_listener(target: &str) -> String {
+        format!("xdstp://auth/envoy.config.listener.v3.Listener/{target}")
     }
 
     #[test]
