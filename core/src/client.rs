@@ -98,6 +98,7 @@ impl Client {
             return Ok(());
         }
         watched.insert(spelling.into(), target.clone());
+        self.shared.store.asked().add(spelling);
         self.send(Command::Watch { target, spelling: spelling.into() })
     }
 
@@ -108,7 +109,7 @@ impl Client {
     pub fn unwatch(&self, spelling: &str) -> Result<()> {
         self.check()?;
         match lock(&self.watched).remove(spelling) {
-            Some(target) => self.send(Command::Unwatch { target }),
+            Some(target) => self.take_back(spelling, target),
             None => Ok(()),
         }
     }
@@ -200,8 +201,8 @@ impl Client {
         if self.check_process().is_err() || self.stopped.swap(true, Ordering::AcqRel) {
             return;
         }
-        for (_, target) in std::mem::take(&mut *lock(&self.watched)) {
-            let _ = self.send(Command::Unwatch { target });
+        for (spelling, target) in std::mem::take(&mut *lock(&self.watched)) {
+            let _ = self.take_back(&spelling, target);
         }
         self.shared.store.wake_all();
     }
@@ -225,6 +226,11 @@ impl Client {
             return Ok(());
         }
         Err(Error::new(Code::Forked, "the client was opened before a fork; open one in the child"))
+    }
+
+    fn take_back(&self, spelling: &str, target: Target) -> Result<()> {
+        self.shared.store.asked().remove(spelling);
+        self.send(Command::Unwatch { target })
     }
 
     fn send(&self, command: Command) -> Result<()> {

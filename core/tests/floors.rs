@@ -37,24 +37,52 @@ fn sources(path: &Path, into: &mut Vec<String>) {
     }
 }
 
-/// Names after `crate::`, also inside of braces.
+/// Modules named after `crate::`, in whatever form the braces have.
 fn used(text: &str) -> BTreeSet<&'static str> {
     let mut found = BTreeSet::new();
-    for (at, _) in text.match_indices("crate::") {
-        let rest = &text[at + 7..];
-        let end = rest.find(';').unwrap_or(rest.len());
-        let part = if rest.starts_with('{') { &rest[..end] } else { rest.split([':', ';', ' ', ')', '>']).next().unwrap() };
-        let depth_one = part.trim_start_matches('{').split('\n').map(str::trim);
-        for name in FLOORS {
-            let starts = |piece: &str| {
-                piece.strip_prefix(name).is_some_and(|after| after.is_empty() || after.starts_with([':', ',', ' ', ';']))
-            };
-            if starts(part) || depth_one.clone().any(starts) {
-                found.insert(name);
-            }
+    for (at, start) in text.match_indices("crate::") {
+        let rest = &text[at + start.len()..];
+        for piece in rest.strip_prefix('{').map_or_else(|| vec![rest], pieces) {
+            let name: String = piece.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            found.extend(FLOORS.iter().find(|floor| **floor == name));
         }
     }
     found
+}
+
+/// What stands between the commas of a list of uses, up to the brace that closes it.
+fn pieces(list: &str) -> Vec<&str> {
+    let (mut pieces, mut depth, mut from) = (Vec::new(), 0, 0);
+    for (at, c) in list.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                pieces.push(&list[from..at]);
+                break;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                pieces.push(&list[from..at]);
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    pieces
+}
+
+#[test]
+fn every_form_of_a_use_is_read() {
+    let all = ["error", "model", "store", "target"];
+    for text in [
+        "use crate::{error::Result, model::{Action, store}, store::Entry, target};",
+        "use crate::{\n    error::{Code, Error},\n    model::State,\n    store,\n    target::*,\n};",
+        "use crate::error; fn f(a: crate::model::State) -> crate::store::Entry { crate::target::parse(a) }",
+    ] {
+        assert_eq!(used(text).into_iter().collect::<Vec<_>>(), all, "{text}");
+    }
+    assert!(used("use crate::{model::{error, store}, models}; use other::{crate_error, target};").contains("model"));
+    assert_eq!(used("use crate::{model::{error, store}, models};").len(), 1, "what stands deeper is no module");
 }
 
 #[test]

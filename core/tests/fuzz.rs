@@ -241,7 +241,8 @@ fn any_endpoint() -> impl Strategy<Value = eds::LbEndpoint> {
 fn any_assignment() -> impl Strategy<Value = Vec<u8>> {
     let priority = prop_oneof![9 => 0..3u32, 1 => any::<u32>()];
     let group = (prop::collection::vec(any_endpoint(), 0..4), priority, "(r[0-2])?", prop::option::of(0..5u32));
-    prop::collection::vec(group, 0..3).prop_map(|groups| {
+    let name = prop_oneof![Just("c"), Just("outbound|80||c")];
+    (name, prop::collection::vec(group, 0..3)).prop_map(|(name, groups)| {
         let groups = groups.into_iter().map(|(lb_endpoints, priority, region, weight)| eds::LocalityLbEndpoints {
             lb_endpoints,
             priority,
@@ -249,7 +250,7 @@ fn any_assignment() -> impl Strategy<Value = Vec<u8>> {
             load_balancing_weight: weight.map(|value| UInt32Value { value }),
             ..Default::default()
         });
-        eds::ClusterLoadAssignment { cluster_name: "c".into(), endpoints: groups.collect(), ..Default::default() }.encode_to_vec()
+        eds::ClusterLoadAssignment { cluster_name: name.into(), endpoints: groups.collect(), ..Default::default() }.encode_to_vec()
     })
 }
 

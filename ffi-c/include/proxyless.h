@@ -76,9 +76,14 @@
 #define PXL_REASON_ROUTE_TO_UNKNOWN_CLUSTER 5
 
 /*
- Reason of `PXL_STATE_INVALID`: the cluster has no endpoint list by nature.
+ Reason of `PXL_STATE_INVALID`: there is no endpoint list by nature.
  */
 #define PXL_REASON_NO_LIST 6
+
+/*
+ Reason of `PXL_STATE_INVALID`: every request is answered by the route itself (a direct response, a redirect).
+ */
+#define PXL_REASON_NOT_FORWARDED 7
 
 /*
  Flag of a target: part of its route leads nowhere; the rest carries the traffic.
@@ -502,7 +507,7 @@ pxl_status pxl_snapshot_extension(const struct pxl_snapshot *snapshot,
 
 /*
  The routes of a target and the policies of the clusters it reaches, as JSON in the words of xDS: what the control plane asks of
- those who make the calls. Nothing of it is enforced here. `null` unless the target is ready.
+ those who make the calls. Nothing of it is enforced here. `null` while there is nothing to say.
 
  Ownership: `*out` is the caller's until `pxl_buf_free`.
 

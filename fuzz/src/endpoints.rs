@@ -2,7 +2,10 @@
 //! The endpoint walk beside `envoy-types`: where prost accepts, both say the same; where a message of only the fields that the
 //! walk reads is rejected by prost, the walk rejects it too.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::HashSet,
+    net::{IpAddr, SocketAddr},
+};
 
 use envoy_types::pb::{
     envoy::config::{
@@ -13,7 +16,7 @@ use envoy_types::pb::{
 };
 use prost::Message;
 use proxyless_core::{
-    model::{Endpoint, Extension, Health, Locality},
+    model::{ClusterName, Endpoint, Extension, Health, Locality},
     resource::AssignmentDecoder,
 };
 
@@ -74,7 +77,8 @@ fn said(message: &eds::ClusterLoadAssignment) -> Result<Said, String> {
         Some(StructValue { kind: Some(StructKind::StringValue(text)) }) => text.clone(),
         _ => String::new(),
     };
-    let mut said = Vec::new();
+    let of_istio = ClusterName::parse(&message.cluster_name).is_some();
+    let (mut said, mut addresses) = (Vec::new(), HashSet::new());
     for group in &message.endpoints {
         if group.priority > 128 {
             return Err("priority".into());
@@ -98,7 +102,10 @@ fn said(message: &eds::ClusterLoadAssignment) -> Result<Said, String> {
             }
             let Some(address) = address.flatten() else { continue };
             let tls = u8::from(text(&metadata, "envoy.transport_socket_match", "tlsMode") == "istio");
-            if address.port() == GATEWAY_PORT && tls == 1 {
+            if address.port() == GATEWAY_PORT && tls == 1 && of_istio {
+                continue;
+            }
+            if !addresses.insert(address) {
                 continue;
             }
             let workload = text(&metadata, "istio", "workload");

@@ -8,8 +8,9 @@ use proxyless_core::{
     Client,
     model::{
         Abort, AbortStatus, Action, CircuitBreakers, Delay, Fault, Forward, Fraction, HeaderValue, HttpOptions, HttpProtocol,
-        OutlierDetection, PathMatch, Pattern, Policy, Reached, Route, TcpKeepalive, Traffic,
+        OtherAction, OutlierDetection, PathMatch, Pattern, Policy, Reached, Route, TcpKeepalive, Traffic,
     },
+    route::takes_every_request,
     store::Entry,
 };
 use proxyless_tests::{Mesh, until};
@@ -240,7 +241,10 @@ fn timeouts_retries_faults_mirrors_and_conditions_of_a_virtual_service_arrive_as
         };
         assert_eq!(all.fault, Some(fault));
 
-        assert_eq!((&gone.condition.path, &gone.action), (&PathMatch::Path("/gone".into()), &Action::Other(OtherAction { action: "redirect", status: Some(301) })));
+        assert_eq!(
+            (&gone.condition.path, &gone.action),
+            (&PathMatch::Path("/gone".into()), &Action::Other(OtherAction { action: "redirect", status: Some(301) }))
+        );
         assert_eq!(expression.condition.path, PathMatch::SafeRegex("/r.*".into()));
         assert_eq!(forward(expression).retry_policy, None, "no attempts are no retries");
         let defaults = forward(rest).retry_policy.as_ref().unwrap();

@@ -4,21 +4,29 @@
 use std::sync::Arc;
 
 use super::{
-    Catalog, Found, Need,
+    Catalog, Found, Need, WITHHELD,
     answer::{Answer, Settled, Verdict},
+    port::Port,
+    routes_name,
     watched::Watched,
 };
 use crate::{
-    model::{Cluster, ClusterName, Discovery, Invalid, ListenerRoutes, Reached, Route, RouteTable, Share, State, Tls, Traffic},
+    model::{Cluster, ClusterName, Discovery, Invalid, ListenerRoutes, Reached, Route, Share, State, Tls, Traffic},
     protocol::{Kind, Time},
     select::{Part, effective},
     target::{HostMatch, Service, Subject},
 };
 
-/// Whether a port serves HTTP, as far as its route says.
-enum Port {
-    Chosen(u16),
-    /// Waiting for these routes.
+/// Which of the names that may be meant has a listener.
+enum Chosen {
+    /// This one. A better name that is not answered keeps nobody waiting for long: servers say nothing about names that they do not
+    /// have.
+    Listener {
+        host: String,
+        listener: Arc<str>,
+        better_may_come: bool,
+    },
+    Nothing,
     Waiting,
 }
 
@@ -30,8 +38,8 @@ impl Catalog {
     }
 
     fn follow_into(&self, watched: &mut Watched, now: Time, needs: &mut Vec<Need>) -> Answer {
-        // Set again below, and only while the choice of a port really waits.
-        let port_deadline = watched.port_deadline.take();
+        // Set again below, and only while a choice really waits.
+        let choice_deadline = watched.choice_deadline.take();
         let (host, port, subset) = match watched.meant.subject().clone() {
             Subject::Cluster(name) => return self.follow_cluster(&name, needs),
             Subject::Listener { authority, target } => {
@@ -47,7 +55,23 @@ impl Catalog {
                 };
             }
             Subject::Service { host, port, subset } if self.rules.by_name => {
-                return self.follow_by_name(&host, port, subset.as_deref(), needs);
+                let port = port.unwrap_or(80);
+                let (answer, better_may_come) = match self.choose_listener(&host, port, needs) {
+                    Chosen::Listener { host, listener, better_may_come } => {
+                        (self.follow_by_name(&host, &listener, port, subset.as_deref(), needs), better_may_come)
+                    }
+                    Chosen::Nothing => {
+                        let detail = if self.withheld { WITHHELD } else { "" };
+                        (Answer::Complete(Settled::without_list(State::Unknown, "".into(), detail.into())), false)
+                    }
+                    Chosen::Waiting => return Answer::Waiting,
+                };
+                let deadline = choice_deadline.unwrap_or(now + self.rules.name_wait);
+                if better_may_come && !watched.has_list() && now < deadline {
+                    watched.choice_deadline = Some(deadline);
+                    return Answer::Waiting;
+                }
+                return answer;
             }
             Subject::Service { host, port, subset } => (host, port, subset),
         };
@@ -59,7 +83,10 @@ impl Catalog {
         };
         let found = match self.rules.naming.find(&self.directory, &host) {
             HostMatch::Found(found) => found,
-            HostMatch::None => return Answer::Complete(Settled::without_list(State::Unknown, "".into(), String::new())),
+            HostMatch::None => {
+                let hint = self.rules.naming.hint(&self.directory, &host);
+                return Answer::Complete(Settled::without_list(State::Unknown, "".into(), hint));
+            }
             HostMatch::Ambiguous(hosts) => {
                 return invalid(Invalid::Ambiguous, "", format!("{host} may be any of {}", hosts.join(", ")));
             }
@@ -72,7 +99,8 @@ impl Catalog {
             }
             Some(port) => port,
             None => {
-                match self.choose_port(watched, &found, service, port_deadline.unwrap_or(now + self.rules.port_wait), now, needs) {
+                let deadline = choice_deadline.unwrap_or(now + self.rules.port_wait);
+                match self.choose_port(watched, &found, service, now, deadline, needs) {
                     Port::Chosen(port) => port,
                     Port::Waiting => return Answer::Waiting,
                 }
@@ -83,42 +111,6 @@ impl Catalog {
             Some(subset) => self.follow_subset(base, subset, service, needs),
             None => self.follow_route(base, needs),
         }
-    }
-
-    /// The only port; else the only one with a route for the host; else 80, 8080, the lowest.
-    fn choose_port(
-        &self,
-        watched: &mut Watched,
-        host: &str,
-        service: &Service,
-        deadline: Time,
-        now: Time,
-        needs: &mut Vec<Need>,
-    ) -> Port {
-        if let Some(port) = watched.port.filter(|port| service.ports.contains_key(port)) {
-            return Port::Chosen(port);
-        }
-        let ports: Vec<u16> = service.ports.keys().copied().collect();
-        let chosen = match ports.as_slice() {
-            [only] => *only,
-            several => {
-                let mut http = several.to_vec();
-                if self.rules.routes {
-                    let tables: Vec<_> = several.iter().map(|port| self.routes.get(format!("{host}:{port}").as_str())).collect();
-                    if tables.iter().any(Option::is_none) && now < deadline {
-                        watched.port_deadline = Some(deadline);
-                        needs.extend(several.iter().map(|port| (Kind::Routes, format!("{host}:{port}").into())));
-                        return Port::Waiting;
-                    }
-                    let has_route = |table: &Option<&Option<Arc<RouteTable>>>| matches!(table, Some(Some(table)) if !table.hosts.is_empty());
-                    http = several.iter().zip(&tables).filter(|(_, table)| has_route(table)).map(|(port, _)| *port).collect();
-                }
-                let pool = if http.is_empty() { several } else { &http };
-                [80, 8080].into_iter().find(|port| pool.contains(port)).unwrap_or(pool[0])
-            }
-        };
-        watched.port = Some(chosen);
-        Port::Chosen(chosen)
     }
 
     fn follow_subset(&self, base: ClusterName<'_>, subset: &str, service: &Service, needs: &mut Vec<Need>) -> Answer {
@@ -140,9 +132,10 @@ impl Catalog {
         if !self.rules.routes {
             return self.follow_shares(&own, resolved, None, String::new(), needs);
         }
-        needs.push((Kind::Routes, Arc::clone(&resolved)));
+        let routes = routes_name(base.host, base.port);
+        needs.push((Kind::Routes, Arc::clone(&routes)));
         // Asked for together with the route: most routes lead to the service's own cluster, so that one answer completes both.
-        let Some(table) = self.routes.get(&resolved) else {
+        let Some(table) = self.routes.get(&routes) else {
             self.want_cluster(&own[0].cluster, needs);
             return Answer::Waiting;
         };
@@ -152,37 +145,39 @@ impl Catalog {
         }
     }
 
-    /// As a gRPC client: of the names that may be meant, the first that has a listener is meant. One that is not answered keeps
-    /// nobody waiting who has an answer: servers say nothing about names that they do not have.
-    fn follow_by_name(&self, host: &str, port: Option<u16>, subset: Option<&str>, needs: &mut Vec<Need>) -> Answer {
-        let port = port.unwrap_or(80);
-        let (mut best, mut waiting) = (None, false);
+    /// As a gRPC client: of the names that may be meant, the first that has a listener is meant.
+    fn choose_listener(&self, host: &str, port: u16, needs: &mut Vec<Need>) -> Chosen {
+        let (mut best, mut better_may_come) = (None, false);
         for host in self.rules.naming.candidates(host) {
             let Some(name) = self.rules.listeners.of(None, &format!("{host}:{port}")) else { continue };
             needs.push((Kind::Listener, Arc::clone(&name)));
             match self.listeners.get(&name) {
                 Some(Some(_)) if best.is_none() => best = Some((host, name)),
-                Some(_) => {}
-                None => waiting = true,
+                None if best.is_none() => better_may_come = true,
+                _ => {}
             }
         }
-        let Some((host, listener)) = best else {
-            let unknown = || Settled::without_list(State::Unknown, "".into(), String::new());
-            return if waiting { Answer::Waiting } else { Answer::Complete(unknown()) };
-        };
+        match best {
+            Some((host, listener)) => Chosen::Listener { host, listener, better_may_come },
+            None if better_may_come => Chosen::Waiting,
+            None => Chosen::Nothing,
+        }
+    }
+
+    fn follow_by_name(&self, host: &str, listener: &Arc<str>, port: u16, subset: Option<&str>, needs: &mut Vec<Need>) -> Answer {
         // Istio names the routes of a listener by the service's full name, which a short one was resolved to.
-        let routes = self.listeners.get(&listener).and_then(Option::as_ref);
+        let routes = self.listeners.get(listener).and_then(Option::as_ref);
         let full = match routes.map(|listener| &**listener) {
             Some(ListenerRoutes::Rds(name)) => ClusterName::parse(name),
             _ => None,
         };
-        let own = full.unwrap_or(ClusterName { host: &host, port, subset: "" });
+        let own = full.unwrap_or(ClusterName { host, port, subset: "" });
         match subset {
             Some(subset) => self.follow_named_subset(ClusterName { subset, ..own }, needs),
             None => {
                 let resolved: Arc<str> = format!("{}:{}", own.host, own.port).into();
                 let shares = [Share { cluster: own.to_string().into(), weight: 1 }];
-                match self.follow_listener(&listener, &resolved, &resolved, &shares, needs) {
+                match self.follow_listener(listener, &resolved, &resolved, &shares, needs) {
                     Found::Yes(answer) => answer,
                     Found::No | Found::NotYet => Answer::Waiting,
                 }
@@ -259,12 +254,13 @@ impl Catalog {
     ) -> Answer {
         let mut reached = Vec::with_capacity(shares.len());
         let mut parts = Vec::with_capacity(shares.len());
-        let (mut waiting, mut missing) = (false, Vec::new());
+        let (mut waiting, mut missing) = (false, Vec::<Arc<str>>::new());
         for share in shares {
-            let cluster = match self.want_cluster(&share.cluster, needs) {
+            let name = self.listed_name(&share.cluster);
+            let cluster = match self.want_cluster(&name, needs) {
                 Found::Yes(cluster) => cluster,
                 Found::No => {
-                    missing.push(&*share.cluster);
+                    missing.push(name);
                     continue;
                 }
                 Found::NotYet => {
@@ -272,17 +268,12 @@ impl Catalog {
                     continue;
                 }
             };
-            if let Some(refusal) = self.refuse(&share.cluster, cluster) {
+            if let Some(refusal) = self.refuse(&name, cluster) {
                 return Answer::Complete(Settled::without_list(State::Invalid(refusal.0), resolved, refusal.1));
             }
-            reached.push(Reached {
-                cluster: Arc::clone(&share.cluster),
-                weight: share.weight,
-                tls: cluster.tls,
-                policy: Arc::clone(&cluster.policy),
-            });
+            reached.push(Reached { cluster: name, weight: share.weight, tls: cluster.tls, policy: Arc::clone(&cluster.policy) });
             match self.assignment(cluster) {
-                Found::Yes(assignment) => parts.push((assignment, share.weight, cluster.locality_weighted)),
+                Found::Yes(assignment) => parts.push((assignment, share.weight, cluster.locality_weighted || self.rules.by_name)),
                 Found::No => {}
                 Found::NotYet => waiting = true,
             }
@@ -307,6 +298,18 @@ impl Catalog {
         let traffic = Some(Arc::new(Traffic { routes: routes.map(Arc::clone), clusters: reached.into() }));
         let settled = Settled { resolved, state: State::Ready, detail, partial: !missing.is_empty(), list, traffic };
         if missing.is_empty() { Answer::Complete(settled) } else { Answer::Doubtful(settled) }
+    }
+
+    /// The name under which CDS lists a cluster: istiod lowers hosts in routes, and not in the names of clusters.
+    fn listed_name(&self, name: &Arc<str>) -> Arc<str> {
+        if self.by_name(name) || self.clusters.contains_key(name) {
+            return Arc::clone(name);
+        }
+        let listed = ClusterName::parse(name).and_then(|parsed| {
+            let (host, _) = self.directory.get(parsed.host)?;
+            Some(ClusterName { host, ..parsed }.to_string().into())
+        });
+        listed.unwrap_or_else(|| Arc::clone(name))
     }
 
     /// The cluster, with a need for it and for its assignment.
@@ -336,7 +339,8 @@ impl Catalog {
         let allowed = || {
             let parsed = ClusterName::parse(name);
             self.rules.allow_plaintext.iter().any(|allowed| {
-                allowed == name || parsed.is_some_and(|p| *allowed == p.host || *allowed == format!("{}:{}", p.host, p.port))
+                let means = |host: &str| allowed.eq_ignore_ascii_case(host);
+                allowed == name || parsed.is_some_and(|p| means(p.host) || means(&format!("{}:{}", p.host, p.port)))
             })
         };
         (cluster.tls == Tls::Required && !allowed()).then(|| {

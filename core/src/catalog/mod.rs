@@ -8,6 +8,7 @@
 
 mod answer;
 mod chain;
+mod port;
 mod routed;
 mod watched;
 
@@ -46,6 +47,8 @@ pub struct Rules {
     pub patience: Duration,
     /// How long a port choice waits for routes.
     pub port_wait: Duration,
+    /// How long a name that may be meant is waited for while a lesser one has a listener.
+    pub name_wait: Duration,
 }
 
 impl Default for Rules {
@@ -58,6 +61,7 @@ impl Default for Rules {
             listeners: ListenerNames::default(),
             patience: Duration::from_secs(15),
             port_wait: Duration::from_secs(1),
+            name_wait: Duration::from_millis(200),
         }
     }
 }
@@ -99,6 +103,13 @@ pub struct Changes {
     pub notes: Vec<(Level, String)>,
 }
 
+/// Why a server may say nothing about a name that it has.
+const WITHHELD: &str = "no answer in time, though the server is there: it has none of this name, or it gives snapshots whole \
+                        (go-control-plane with ads) and says nothing until all names of its snapshot are asked for";
+
+/// How many names a message lists.
+const NAMED: usize = 5;
+
 /// A resource that a target depends on.
 type Need = (Kind, Arc<str>);
 
@@ -110,6 +121,8 @@ pub struct Catalog {
     clusters: HashMap<Arc<str>, Option<Arc<Cluster>>>,
     clusters_answered: bool,
     listeners: HashMap<Arc<str>, Option<Arc<ListenerRoutes>>>,
+    /// No listener that was asked for by name has ever been answered.
+    withheld: bool,
     /// Why no server answers, if none does.
     unreachable: Arc<str>,
     directory: Directory,
@@ -137,6 +150,7 @@ impl Catalog {
             clusters: HashMap::new(),
             clusters_answered: false,
             listeners: HashMap::new(),
+            withheld: false,
             unreachable: "".into(),
             directory: Directory::default(),
             assignments: HashMap::new(),
@@ -205,12 +219,11 @@ impl Catalog {
     /// Applies what the engine says about a resource. Effects that are not about resources are none of the catalog's business.
     pub fn apply(&mut self, effect: Effect<Resource>, changes: &mut Changes) {
         match effect {
-            Effect::Update { kind, name, value, .. } => self.update(kind, name, value),
+            Effect::Update { kind, name, value, .. } => self.update(kind, name, value, changes),
             Effect::Remove { kind, name, gone } => {
-                if gone == Gone::Unanswered && kind == Kind::Endpoints && self.clusters_answered {
-                    let hint = "no answer in time, though clusters were answered: a server that gives snapshots whole (go-control-plane \
-                                with ads) says nothing until all names of its snapshot are asked for";
-                    changes.notes.push((Level::Warn, format!("EDS {name}: {hint}")));
+                if gone == Gone::Unanswered && self.may_be_withheld(kind) {
+                    changes.notes.push((Level::Warn, format!("{} {name}: {WITHHELD}", kind.short())));
+                    self.withheld = true;
                 }
                 self.remove(kind, &name);
             }
@@ -233,6 +246,16 @@ impl Catalog {
             }
             Effect::Unreachable(why) => self.set_unreachable(&why),
             Effect::Yield | Effect::Send(_) | Effect::Close(_) | Effect::Connect { .. } => {}
+        }
+    }
+
+    /// A silence that a server which has the name may keep: about the endpoints of clusters that it lists, or, where all is asked for
+    /// by name, about every listener.
+    fn may_be_withheld(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Endpoints => self.clusters_answered,
+            Kind::Listener => self.rules.by_name && !self.withheld && self.listeners.values().all(Option::is_none),
+            Kind::Routes | Kind::Cluster => false,
         }
     }
 
@@ -290,20 +313,30 @@ impl Catalog {
         need.0 != Kind::Cluster || self.by_name(&need.1)
     }
 
-    fn update(&mut self, kind: Kind, name: Arc<str>, value: Resource) {
+    fn update(&mut self, kind: Kind, name: Arc<str>, value: Resource, changes: &mut Changes) {
         self.touch_users(kind, &name);
         match value {
             Resource::Cluster(cluster) => {
                 if let Some(parsed) = ClusterName::parse(&name)
                     && self.directory.add(parsed)
                 {
-                    self.touch_host(parsed.host);
+                    self.touch_host(parsed);
                 }
                 self.clusters.insert(name, Some(cluster));
             }
-            Resource::Assignment(assignment) => drop(self.assignments.insert(name, Some(assignment))),
+            Resource::Assignment(assignment) => {
+                let known = self.assignments.insert(Arc::clone(&name), Some(Arc::clone(&assignment))).flatten();
+                if assignment.repeated > 0 && known.is_none_or(|known| known.repeated != assignment.repeated) {
+                    let text =
+                        format!("EDS {name}: endpoints with an address that is there before are left out: {}", assignment.repeated);
+                    changes.notes.push((Level::Warn, text));
+                }
+            }
             Resource::Routes(table) => drop(self.routes.insert(name, Some(table))),
-            Resource::Listener(listener) => drop(self.listeners.insert(name, Some(listener))),
+            Resource::Listener(listener) => {
+                self.withheld = false;
+                self.listeners.insert(name, Some(listener));
+            }
         }
     }
 
@@ -318,7 +351,7 @@ impl Catalog {
                 }
                 if let Some(parsed) = ClusterName::parse(name) {
                     self.directory.remove(parsed);
-                    self.touch_host(parsed.host);
+                    self.touch_host(parsed);
                 }
             }
             Kind::Endpoints => drop(self.assignments.insert(Arc::clone(name), None)),
@@ -334,10 +367,15 @@ impl Catalog {
     }
 
     /// What CDS lists for a host has changed: ports are chosen anew, names resolved anew.
-    fn touch_host(&mut self, host: &str) {
+    fn touch_host(&mut self, name: ClusterName<'_>) {
+        let host = name.host.to_lowercase();
+        if host != name.host {
+            // Routes may name the cluster in lower case.
+            self.touch_users(Kind::Cluster, &ClusterName { host: &host, ..name }.to_string().into());
+        }
         let by_label = self.rules.naming.match_first_label;
         let slots: Vec<usize> =
-            if by_label { (0..self.targets.len()).collect() } else { self.by_candidate.get(host).cloned().unwrap_or_default() };
+            if by_label { (0..self.targets.len()).collect() } else { self.by_candidate.get(&host).cloned().unwrap_or_default() };
         for slot in slots {
             if let Some(Some(watched)) = self.targets.get_mut(slot) {
                 watched.port = None;
@@ -350,11 +388,13 @@ impl Catalog {
         let Some(mut watched) = self.targets.get_mut(slot).and_then(Option::take) else { return };
         let waited_until = watched.deadline();
         let verdict = self.follow(&mut watched, now);
+        changes.notes.extend(watched.notes.drain(..).map(|note| (Level::Warn, note)));
+        let unanswered = self.unanswered(&verdict.needs);
         let wanted: Vec<Need> = verdict.needs;
         let added: Vec<Need> = wanted.iter().filter(|need| !watched.needs.contains(need)).cloned().collect();
         let dropped: Vec<Need> = watched.needs.iter().filter(|need| !wanted.contains(need)).cloned().collect();
         // While an old answer stands in, what it needs stays subscribed: it must not go stale.
-        let keep_old = watched.accept(verdict.answer, now, &self.rules, &self.unreachable, changes, slot);
+        let keep_old = watched.accept(verdict.answer, now, &self.rules, [&self.unreachable, &unanswered], changes, slot);
         watched.needs = wanted;
         if keep_old {
             watched.needs.extend(dropped.iter().cloned());
@@ -396,6 +436,22 @@ impl Catalog {
         }
     }
 
+    /// What is waited for, for people.
+    fn unanswered(&self, needs: &[Need]) -> String {
+        let is_open = |(kind, name): &&Need| match kind {
+            Kind::Endpoints => !self.assignments.contains_key(name),
+            Kind::Routes => !self.routes.contains_key(name),
+            Kind::Listener => !self.listeners.contains_key(name),
+            Kind::Cluster => matches!(self.cluster(name), Found::NotYet),
+        };
+        let mut names: Vec<String> = needs.iter().filter(is_open).map(|(kind, name)| format!("{} {name}", kind.short())).collect();
+        names.dedup();
+        let more = names.len().saturating_sub(NAMED);
+        names.truncate(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        names.join(", ") + &more
+    }
+
     fn cluster(&self, name: &str) -> Found<&Arc<Cluster>> {
         match self.clusters.get(name) {
             Some(Some(cluster)) => Found::Yes(cluster),
@@ -416,6 +472,11 @@ impl Catalog {
             Discovery::None(_) => Found::No,
         }
     }
+}
+
+/// The name of the routes of a host and port: istiod knows hosts in lower case here.
+fn routes_name(host: &str, port: u16) -> Arc<str> {
+    format!("{}:{port}", host.to_lowercase()).into()
 }
 
 /// Outcome of looking for a resource.

@@ -4,16 +4,13 @@
 use std::sync::Arc;
 
 use super::{
-    Catalog, Need,
+    Catalog, NAMED, Need,
     answer::{Answer, Settled},
 };
 use crate::{
     model::{Action, Invalid, OtherAction, Route, RouteTable, Share, State, Traffic},
     route::{default_route, virtual_host},
 };
-
-/// How many domains a message names.
-const NAMED: usize = 5;
 
 impl Catalog {
     /// The clusters that requests to an authority reach; `own` when nothing says where they go.

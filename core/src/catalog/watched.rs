@@ -18,13 +18,17 @@ pub(super) struct Watched {
     pub(super) needs: Vec<Need>,
     /// The port chosen for a target without one; kept until CDS changes for the host.
     pub(super) port: Option<u16>,
-    /// Until when the choice waits for routes.
-    pub(super) port_deadline: Option<Time>,
+    /// Until when a choice of the port or of the name waits for answers.
+    pub(super) choice_deadline: Option<Time>,
+    /// For the event ring.
+    pub(super) notes: Vec<String>,
     /// Until when an old answer stands in for an incomplete new one.
     held_until: Option<Time>,
     said: State,
     was_ready: bool,
     entry_published: bool,
+    /// The last answer with a list: what stands in.
+    served: Option<Settled>,
 }
 
 impl Watched {
@@ -35,29 +39,37 @@ impl Watched {
             watchers: 1,
             needs: Vec::new(),
             port: None,
-            port_deadline: None,
+            choice_deadline: None,
+            notes: Vec::new(),
             held_until: None,
             said: State::Pending,
             was_ready: false,
             entry_published: false,
+            served: None,
         }
     }
 
-    pub(super) fn deadline(&self) -> Option<Time> {
-        [self.port_deadline, self.held_until].into_iter().flatten().min()
+    pub(super) fn has_list(&self) -> bool {
+        self.said == State::Ready
     }
 
-    /// Publishes an answer or lets the old one stand; returns whether the old one stands in.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        [self.choice_deadline, self.held_until].into_iter().flatten().min()
+    }
+
+    /// Publishes an answer or lets the old one stand; returns whether the old one stands in. `reasons` say why there may be no
+    /// answer: no server, or what has not been answered.
     pub(super) fn accept(
         &mut self,
         answer: Answer,
         now: Time,
         rules: &Rules,
-        unreachable: &str,
+        reasons: [&str; 2],
         changes: &mut Changes,
         slot: usize,
     ) -> bool {
-        let has_list = self.said == State::Ready;
+        let [unreachable, unanswered] = reasons;
+        let has_list = self.has_list();
         match answer {
             Answer::Complete(settled) => self.say(settled, changes, slot),
             Answer::Waiting if !self.entry_published || self.said == State::Pending => {
@@ -67,11 +79,16 @@ impl Watched {
             // Last known good: an answer that does not come does not take away what is served.
             Answer::Waiting => {
                 self.held_until = None;
+                if has_list && !unanswered.is_empty() {
+                    self.stand_in(format!("the last list stands; not answered yet: {unanswered}"), changes, slot);
+                }
                 return has_list;
             }
             Answer::Doubtful(settled) => {
                 let until = *self.held_until.get_or_insert(now + rules.patience);
                 if has_list && now < until {
+                    let patience = rules.patience.as_secs();
+                    self.stand_in(format!("the last list stands for {patience} s at most: {}", settled.detail), changes, slot);
                     return true;
                 }
                 self.say(settled, changes, slot);
@@ -79,6 +96,14 @@ impl Watched {
         }
         self.held_until = None;
         false
+    }
+
+    /// The old answer again, with the reason why it is old.
+    fn stand_in(&mut self, detail: String, changes: &mut Changes, slot: usize) {
+        if let Some(served) = &self.served {
+            let settled = Settled { detail, ..served.clone() };
+            changes.entries.push((slot, self.entry(settled)));
+        }
     }
 
     fn say(&mut self, mut settled: Settled, changes: &mut Changes, slot: usize) {
@@ -93,18 +118,20 @@ impl Watched {
         }
         self.said = settled.state;
         self.entry_published = true;
-        changes.entries.push((
-            slot,
-            Entry {
-                target: Arc::clone(&self.name),
-                resolved: settled.resolved,
-                state: settled.state,
-                detail: settled.detail.into(),
-                partial: settled.partial,
-                list: settled.list,
-                traffic: settled.traffic,
-                changed_at: 0,
-            },
-        ));
+        self.served = (settled.state == State::Ready).then(|| settled.clone());
+        changes.entries.push((slot, self.entry(settled)));
+    }
+
+    fn entry(&self, settled: Settled) -> Entry {
+        Entry {
+            target: Arc::clone(&self.name),
+            resolved: settled.resolved,
+            state: settled.state,
+            detail: settled.detail.into(),
+            partial: settled.partial,
+            list: settled.list,
+            traffic: settled.traffic,
+            changed_at: 0,
+        }
     }
 }

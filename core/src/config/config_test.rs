@@ -47,15 +47,25 @@ fn the_first_source_wins_and_its_name_is_kept() {
 fn an_unknown_key_is_an_error_in_our_document_and_a_warning_elsewhere() {
     let error = Config::load(&Sources { document: r#"{"servre": "x"}"#.into(), ..Default::default() }).expect_err("unknown key");
     assert_eq!(error.code(), Code::Config);
-    assert!(error.to_string().contains("\"servre\""), "{error}");
+    assert!(error.to_string().contains("\"servre\"; did you mean server?"), "{error}");
+    let unknown = |key: &str| {
+        let document = serde_json::json!({ key: "x" }).to_string();
+        Config::load(&Sources { document, ..Default::default() }).expect_err("unknown key").to_string()
+    };
+    assert!(unknown("keep_alive").ends_with("did you mean keepalive_ms?"), "{}", unknown("keep_alive"));
+    assert!(unknown("namespaces").ends_with("did you mean namespace?"), "{}", unknown("namespaces"));
+    assert!(unknown("colour").ends_with("`proxyless config` lists those that there are"), "{}", unknown("colour"));
     let config = Config::load(&Sources {
         properties: map(&[("proxyless.server", "http://h:1"), ("proxyless.sevrer", "x")]),
-        environment: map(&[("PROXYLESS_TYPO", "x")]),
+        environment: map(&[("PROXYLESS_NAMESAPCE", "x")]),
         ..Default::default()
     });
     assert_eq!(
         config.expect("valid").warnings,
-        ["unknown property proxyless.sevrer", "unknown environment variable PROXYLESS_TYPO"]
+        [
+            "unknown property proxyless.sevrer; did you mean proxyless.server?",
+            "unknown environment variable PROXYLESS_NAMESAPCE; did you mean PROXYLESS_NAMESPACE?"
+        ]
     );
 }
 
@@ -75,6 +85,8 @@ fn bad_values_name_the_source_the_field_and_the_value() {
         ("targets", "a=b:c", "port"),
         ("pod_ip", "here", "IP address"),
         ("node_metadata", "[]", "object"),
+        ("node_metadata", "{", "object"),
+        ("locality", "a/b/c/d/e", "region/zone/sub_zone"),
     ] {
         let mut document = serde_json::json!({"server": "http://h:1"});
         document[key] = value.into();
@@ -82,6 +94,46 @@ fn bad_values_name_the_source_the_field_and_the_value() {
         let text = error.to_string();
         assert!(text.contains(key) && text.contains(value) && text.contains(what), "{text}");
     }
+}
+
+#[test]
+fn the_node_that_a_pod_runs_on_is_in_its_metadata() {
+    let text_of = |environment: &[(&str, &str)]| {
+        let environment = map(environment).into_iter().chain(map(&[("PROXYLESS_SERVER", "http://h:1")])).collect();
+        let config = Config::load(&Sources { environment, ..Default::default() }).expect("valid");
+        let metadata = node_of(&config).metadata.expect("for istiod");
+        metadata.fields.get("NODE_NAME").map(|value| format!("{:?}", value.kind))
+    };
+    assert_eq!(text_of(&[("NODE_NAME", "n1")]), Some("Some(StringValue(\"n1\"))".into()));
+    assert_eq!(text_of(&[("ISTIO_META_NODE_NAME", "n2")]), Some("Some(StringValue(\"n2\"))".into()));
+    assert_eq!(text_of(&[]), None);
+}
+
+#[test]
+fn node_metadata_may_be_an_object_or_its_text() {
+    let load = |metadata: serde_json::Value| {
+        let document = serde_json::json!({"server": "http://h:1", "node_metadata": metadata}).to_string();
+        let config = Config::load(&Sources { document, ..Default::default() }).expect("valid");
+        node_of(&config).metadata.expect("for istiod").fields.contains_key("X")
+    };
+    assert!(load(serde_json::json!({"X": "1"})));
+    assert!(load(serde_json::json!(r#"{"X": "1"}"#)));
+}
+
+#[test]
+fn a_cache_folder_that_nothing_can_be_written_to_is_warned_about() {
+    let root = scratch("cache-folder");
+    let file = root.join("file");
+    fs::write(&file, "").expect("writable");
+    let warnings = |folder: &std::path::Path| {
+        let document = serde_json::json!({"server": "http://h:1", "cache_dir": folder.to_string_lossy()}).to_string();
+        Config::load(&Sources { document, ..Default::default() }).expect("valid").warnings
+    };
+    assert!(warnings(&root.join("not/there/yet")).is_empty());
+    let said = warnings(&file.join("below"));
+    assert!(said.len() == 1 && said[0].contains("is no folder; nothing will be kept"), "{said:?}");
+    let said = warnings("/proc/nope".as_ref());
+    assert!(said.len() == 1 && said[0].contains("/proc cannot be written to"), "{said:?}");
 }
 
 #[test]

@@ -169,15 +169,11 @@ fn add_document(draft: &mut Draft, document: &str) -> Result<()> {
     let serde_json::Value::Object(object) = parsed else { return Err(fail("not a JSON object".into())) };
     for (key, value) in object {
         let Some(setting) = Setting::by_key(&key) else {
-            return Err(fail(format!("unknown key {key:?}; known are {}", known_keys())));
+            return Err(fail(format!("unknown key {key:?}; {}", Setting::unknown(&key, |setting| setting.key.to_owned()))));
         };
         draft.offer(setting, Raw::Json(value), format!("document {key}"));
     }
     Ok(())
-}
-
-fn known_keys() -> String {
-    SETTINGS.iter().map(|setting| setting.key).collect::<Vec<_>>().join(", ")
 }
 
 fn add_properties(draft: &mut Draft, properties: &BTreeMap<String, String>) {
@@ -185,7 +181,7 @@ fn add_properties(draft: &mut Draft, properties: &BTreeMap<String, String>) {
         let Some(rest) = name.strip_prefix("proxyless.") else { continue };
         match Setting::by_property(rest) {
             Some(setting) => draft.offer(setting, Raw::Text(text.clone()), format!("property {name}")),
-            None => draft.warn(format!("unknown property {name}")),
+            None => draft.warn(format!("unknown property {name}; {}", Setting::unknown(rest, Setting::property))),
         }
     }
 }
@@ -195,7 +191,7 @@ fn add_environment(draft: &mut Draft, environment: &BTreeMap<String, String>) {
         let Some(rest) = name.strip_prefix("PROXYLESS_") else { continue };
         match Setting::by_variable(rest) {
             Some(setting) => draft.offer(setting, Raw::Text(text.clone()), format!("environment {name}")),
-            None => draft.warn(format!("unknown environment variable {name}")),
+            None => draft.warn(format!("unknown environment variable {name}; {}", Setting::unknown(rest, Setting::variable))),
         }
     }
 }

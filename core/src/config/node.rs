@@ -96,6 +96,9 @@ fn metadata(draft: &Draft) -> Result<Map<String, Value>> {
         if let Some(account) = draft.text("service_account")? {
             metadata.insert("SERVICE_ACCOUNT".into(), json!(account));
         }
+        if let Some(node) = draft.text("node_name")? {
+            metadata.insert("NODE_NAME".into(), json!(node));
+        }
     }
     if draft.is(Profile::Grpc)? && draft.node.is_none() {
         metadata.insert("GENERATOR".into(), json!("grpc"));
@@ -111,6 +114,9 @@ fn metadata(draft: &Draft) -> Result<Map<String, Value>> {
 
 fn locality(draft: &Draft) -> Result<Option<Locality>> {
     if let Some(text) = draft.text("locality")? {
+        if text.split('/').count() > 3 {
+            return Err(draft.error("locality", "region/zone/sub_zone is expected"));
+        }
         let mut parts = text.split('/').map(str::to_owned);
         let mut next = || parts.next().unwrap_or_default();
         return Ok(Some(Locality { region: next(), zone: next(), sub_zone: next() }));

@@ -17,6 +17,7 @@ pub(super) fn add(draft: &mut Draft, sources: &Sources) {
         ("namespace", &["POD_NAMESPACE"]),
         ("pod_ip", &["INSTANCE_IP", "POD_IP"]),
         ("service_account", &["SERVICE_ACCOUNT"]),
+        ("node_name", &["NODE_NAME", "ISTIO_META_NODE_NAME"]),
         ("cluster_id", &["ISTIO_META_CLUSTER_ID"]),
     ] {
         if let Some((name, text)) = names.iter().find_map(|name| Some((name, sources.environment.get(*name)?))) {

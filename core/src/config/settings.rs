@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The one table of settings: names, defaults, meaning.
 
+use crate::target::nearest;
+
 /// A setting.
 #[derive(Debug)]
 pub struct Setting {
@@ -26,6 +28,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("pod_name", "", "name of this process in the node id"),
     setting("pod_ip", "127.0.0.1", "address of this process in the node id"),
     setting("service_account", "", "service account in the node metadata"),
+    setting("node_name", "", "Kubernetes node in the node metadata: istiod needs it for services with internalTrafficPolicy Local"),
     setting("cluster_id", "Kubernetes", "cluster id in the node metadata and in the ClusterID header"),
     setting("labels", "", "labels in the node metadata: a=b,c=d"),
     setting("locality", "", "region/zone/sub_zone of this process"),
@@ -53,6 +56,9 @@ pub const SETTINGS: &[Setting] = &[
     setting("max_endpoints", "250000", "most endpoints in one assignment"),
 ];
 
+/// Shorter beginnings say nothing.
+const SHORTEST: usize = 4;
+
 const fn setting(key: &'static str, default: &'static str, help: &'static str) -> Setting {
     Setting { key, default, help }
 }
@@ -61,6 +67,21 @@ impl Setting {
     /// The setting with this key.
     pub fn by_key(key: &str) -> Option<&'static Setting> {
         SETTINGS.iter().find(|setting| setting.key == key)
+    }
+
+    /// What to say about a name that is none of these, with what a source puts before it.
+    pub(super) fn unknown(name: &str, written: fn(&Setting) -> String) -> String {
+        let plain = |text: &str| text.to_lowercase().replace(['_', '-', '.'], "");
+        let wanted = plain(name);
+        let keys: Vec<String> = SETTINGS.iter().map(|setting| plain(setting.key)).collect();
+        let begins = |key: &&String| wanted.len() >= SHORTEST && (key.starts_with(&wanted) || wanted.starts_with(key.as_str()));
+        let near = nearest(&wanted, keys.iter().map(String::as_str));
+        let near = near.or_else(|| keys.iter().filter(begins).min_by_key(|key| key.len()).map(String::as_str));
+        let meant = near.and_then(|near| SETTINGS.iter().zip(&keys).find(|(_, key)| *key == near));
+        meant.map_or_else(
+            || "`proxyless config` lists those that there are".to_owned(),
+            |(setting, _)| format!("did you mean {}?", written(setting)),
+        )
     }
 
     pub(super) fn by_property(rest: &str) -> Option<&'static Setting> {

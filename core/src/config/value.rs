@@ -116,7 +116,7 @@ impl Draft {
                 0 => None,
                 at => Some(at == 1),
             },
-            cache_dir: self.path("cache_dir")?,
+            cache_dir: self.cache_dir()?,
             cache_wait: self.milliseconds("cache_wait_ms")?,
             max_message_bytes: self.number("max_message_bytes")?,
             limits: Limits { endpoints_per_assignment: self.number("max_endpoints")? },
@@ -151,7 +151,7 @@ impl Draft {
         known.map(|(setting, offer)| Origin { key: setting.key, value: offer.raw.shown(), origin: offer.origin.clone() }).collect()
     }
 
-    fn error(&self, key: &str, what: impl Display) -> Error {
+    pub(super) fn error(&self, key: &str, what: impl Display) -> Error {
         match self.offers.get(key) {
             Some(offer) => Error::new(Code::Config, format!("{key} = {:?} (from {}): {what}", offer.raw.shown(), offer.origin)),
             None => Error::new(Code::Config, format!("{key}: {what}")),
@@ -170,6 +170,20 @@ impl Draft {
 
     fn path(&self, key: &str) -> Result<Option<PathBuf>> {
         Ok(self.text(key)?.map(PathBuf::from))
+    }
+
+    /// With a warning when nothing can be kept there.
+    fn cache_dir(&mut self) -> Result<Option<PathBuf>> {
+        let folder = self.path("cache_dir")?;
+        let nearest = folder.as_ref().and_then(|folder| folder.ancestors().find_map(|path| Some((path, path.metadata().ok()?))));
+        if let Some((path, found)) = nearest
+            && (!found.is_dir() || found.permissions().readonly())
+        {
+            let why = if found.is_dir() { "cannot be written to" } else { "is no folder" };
+            let error = self.error("cache_dir", format!("{} {why}; nothing will be kept", path.display()));
+            self.warnings.push(error.to_string());
+        }
+        Ok(folder)
     }
 
     fn number<T: FromStr>(&self, key: &str) -> Result<T> {
@@ -222,8 +236,9 @@ impl Draft {
     pub(super) fn object(&self, key: &str) -> Result<Map<String, Value>> {
         let value = match self.offers.get(key).map(|offer| &offer.raw) {
             None => return Ok(Map::new()),
-            Some(Raw::Json(value)) => value.clone(),
-            Some(Raw::Text(text)) => serde_json::from_str(text).map_err(|error| self.error(key, error))?,
+            Some(Raw::Json(value)) if !value.is_string() => value.clone(),
+            Some(raw) => serde_json::from_str(&raw.shown())
+                .map_err(|error| self.error(key, format!("a JSON object is expected: {error}")))?,
         };
         match value {
             Value::Object(object) => Ok(object),

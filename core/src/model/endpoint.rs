@@ -198,4 +198,6 @@ pub struct Assignment {
     pub extensions: Arc<[Extension]>,
     /// Endpoints left out because they cannot be dialled as they are: HBONE or internal addresses, gateways of other networks.
     pub unreachable: u32,
+    /// Endpoints left out because one with the same address and port stands before them.
+    pub repeated: u32,
 }

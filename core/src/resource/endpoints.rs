@@ -8,14 +8,15 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+use hashbrown::HashSet;
 use prost::Message;
 
 use super::{
     intern::Interner,
     metadata::{self, Metadata},
-    wire::{Fields, WireError},
+    wire::{Fields, WireError, last_string},
 };
-use crate::model::{Assignment, Endpoint, EndpointFlags, Extension, Family, Health, Locality};
+use crate::model::{Assignment, ClusterName, Endpoint, EndpointFlags, Extension, Family, Health, Locality};
 
 /// Bounds on what one resource may hold; exceeding one rejects the resource and names the limit.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +42,12 @@ pub struct AssignmentDecoder {
     strings: Interner<str>,
     /// Empty between calls; keeps its room.
     endpoints: Vec<Endpoint>,
+    /// Their addresses.
+    places: HashSet<Place>,
 }
+
+/// Address and port, and the extension that holds the name where there is no address.
+type Place = ([u8; 16], u16, u32);
 
 impl AssignmentDecoder {
     /// A decoder with these limits.
@@ -61,16 +67,20 @@ impl AssignmentDecoder {
 
     fn walk(&mut self, body: &[u8], names_allowed: bool) -> Result<Assignment, String> {
         self.endpoints.clear();
+        self.places.clear();
         let mut walk = Walk {
             limits: self.limits,
             strings: &mut self.strings,
             names_allowed,
+            has_gateways: ClusterName::parse(last_string(body, 1).map_err(|error| error.to_string())?).is_some(),
             endpoints: &mut self.endpoints,
+            places: &mut self.places,
             localities: Vec::new(),
             extensions: Vec::new(),
             last: Default::default(),
             metadata: Default::default(),
             unreachable: 0,
+            repeated: 0,
         };
         match walk.assignment(body) {
             Ok(()) => {}
@@ -86,6 +96,7 @@ impl AssignmentDecoder {
             localities: walk.localities.into(),
             extensions: walk.extensions.into(),
             unreachable: walk.unreachable,
+            repeated: walk.repeated,
         })
     }
 }
@@ -131,7 +142,10 @@ struct Walk<'a, 's> {
     limits: Limits,
     strings: &'s mut Interner<str>,
     names_allowed: bool,
+    /// It is of Istio's kind: its gateway port means a gateway.
+    has_gateways: bool,
     endpoints: &'s mut Vec<Endpoint>,
+    places: &'s mut HashSet<Place>,
     localities: Vec<Locality>,
     extensions: Vec<Extension>,
     /// Extensions used last: most endpoints of a service repeat one of them.
@@ -139,6 +153,7 @@ struct Walk<'a, 's> {
     /// Metadata seen last, with what it says. Endpoints of a service repeat it byte for byte, in one of two orders of its keys.
     metadata: [(&'a [u8], Metadata<'a>); 2],
     unreachable: u32,
+    repeated: u32,
 }
 
 /// What one `Address` message says.
@@ -246,7 +261,7 @@ impl<'a> Walk<'a, '_> {
                 return Ok(());
             }
         };
-        if port == GATEWAY_PORT && metadata.may_tls {
+        if port == GATEWAY_PORT && metadata.may_tls && self.has_gateways {
             self.unreachable += 1;
             return Ok(());
         }
@@ -268,7 +283,12 @@ impl<'a> Walk<'a, '_> {
         if let Some(ip) = ip {
             endpoint.set_ip(ip);
         }
-        self.endpoints.push(endpoint);
+        let named = if ip.is_none() { endpoint.extension } else { 0 };
+        if self.places.insert((endpoint.ip, endpoint.port, named)) {
+            self.endpoints.push(endpoint);
+        } else {
+            self.repeated += 1;
+        }
         Ok(())
     }
 

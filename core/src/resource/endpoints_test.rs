@@ -112,8 +112,34 @@ fn endpoints_that_cannot_be_dialled_are_left_out_and_counted() {
         ..Default::default()
     };
     let gateway = with_istio_metadata(lb_endpoint("10.9.9.9", 15443), "");
-    let got = decode(&one_locality(vec![internal, gateway, lb_endpoint("10.0.0.1", 80)])).expect("decodes");
+    let locality =
+        eds::LocalityLbEndpoints { lb_endpoints: vec![internal, gateway, lb_endpoint("10.0.0.1", 80)], ..Default::default() };
+    let mut of_istio =
+        eds::ClusterLoadAssignment { cluster_name: "outbound|80||a".into(), endpoints: vec![locality], ..Default::default() };
+    let got = decode(&of_istio.encode_to_vec()).expect("decodes");
     assert_eq!((got.endpoints.len(), got.unreachable), (1, 2));
+    of_istio.cluster_name = "free form".into();
+    let got = decode(&of_istio.encode_to_vec()).expect("decodes");
+    assert_eq!((got.endpoints.len(), got.unreachable), (2, 1), "elsewhere 15443 is a port like any other");
+}
+
+#[test]
+fn an_address_that_is_there_twice_is_listed_once_and_the_first_one_counts() {
+    let weighing =
+        |ip, port, value| eds::LbEndpoint { load_balancing_weight: Some(UInt32Value { value }), ..lb_endpoint(ip, port) };
+    let near = vec![weighing("10.0.0.1", 80, 7), lb_endpoint("10.0.0.1", 81), lb_endpoint("10.0.0.1", 80)];
+    let far = vec![weighing("10.0.0.1", 80, 9), lb_endpoint("10.0.0.2", 80), lb_endpoint("::ffff:10.0.0.2", 80)];
+    let bytes = assignment(vec![
+        eds::LocalityLbEndpoints { lb_endpoints: near, ..Default::default() },
+        eds::LocalityLbEndpoints { lb_endpoints: far, priority: 1, ..Default::default() },
+    ]);
+    let got = decode(&bytes).expect("decodes");
+    let seen: Vec<_> = got.endpoints.iter().map(|e| (e.port, e.weight, e.priority)).collect();
+    assert_eq!(seen, [(80, 7, 0), (81, 1, 0), (80, 1, 1), (80, 1, 1)], "whatever locality and priority");
+    assert_eq!(got.repeated, 2);
+    let names = one_locality(vec![lb_endpoint("a.example", 1), lb_endpoint("b.example", 1), lb_endpoint("a.example", 1)]);
+    let got = AssignmentDecoder::default().decode_inline(&names).expect("decodes");
+    assert_eq!((got.endpoints.len(), got.repeated), (2, 1));
 }
 
 #[test]

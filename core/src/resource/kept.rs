@@ -128,9 +128,7 @@ fn route(full: Route) -> Route {
             request_mirror_policies: action.request_mirror_policies.into_iter().map(mirror).collect(),
             ..Default::default()
         }),
-        Action::Redirect(full) => {
-            Action::Redirect(RedirectAction { response_code: full.response_code, ..Default::default() })
-        }
+        Action::Redirect(full) => Action::Redirect(RedirectAction { response_code: full.response_code, ..Default::default() }),
         Action::DirectResponse(full) => Action::DirectResponse(DirectResponseAction { status: full.status, ..Default::default() }),
         Action::FilterAction(_) => Action::FilterAction(Default::default()),
         Action::NonForwardingAction(_) => Action::NonForwardingAction(Default::default()),

@@ -51,7 +51,10 @@ mod tests {
     use super::*;
 
     fn chosen<'a>(hosts: &[&[&'a str]], authority: &str) -> Option<&'a str> {
-        let of = |domains: &&[&str]| VirtualHost { domains: domains.iter().map(|domain| (*domain).into()).collect(), ..Default::default() };
+        let of = |domains: &&[&str]| VirtualHost {
+            domains: domains.iter().map(|domain| (*domain).into()).collect(),
+            ..Default::default()
+        };
         let table = RouteTable { hosts: hosts.iter().map(of).collect() };
         let found = virtual_host(&table, authority)?;
         let at = table.hosts.iter().position(|virtual_host| std::ptr::eq(virtual_host, found)).expect("one of the table");
@@ -60,7 +63,8 @@ mod tests {
 
     #[test]
     fn the_virtual_host_whose_domain_fits_best_is_taken_wherever_it_stands() {
-        let all: &[&[&str]] = &[&["*"], &["web.*"], &["web.shop.*"], &["*.shop"], &["*.eu.shop"], &["web.eu.shop"], &["other.eu.shop"]];
+        let all: &[&[&str]] =
+            &[&["*"], &["web.*"], &["web.shop.*"], &["*.shop"], &["*.eu.shop"], &["web.eu.shop"], &["other.eu.shop"]];
         assert_eq!(chosen(all, "web.eu.shop:80"), Some("web.eu.shop"), "exact");
         assert_eq!(chosen(all, "api.eu.shop:80"), Some("*.eu.shop"), "the longest suffix");
         assert_eq!(chosen(all, "web.us.shop:80"), Some("*.shop"), "a suffix before any prefix");

@@ -25,17 +25,8 @@ pub fn effective(parts: &[Part<'_>]) -> List {
         let Assignment { endpoints, localities, extensions, .. } = &**part.assignment;
         return List::new(Arc::clone(endpoints), Arc::clone(localities), Arc::clone(extensions));
     }
-    let groups: Vec<weigh::Group<'_>> = parts
-        .iter()
-        .enumerate()
-        .map(|(index, part)| weigh::Group {
-            share: part.share,
-            localities: part.locality_weighted.then_some(&part.assignment.localities[..]),
-            part: index,
-            endpoints: usable(part.assignment),
-        })
-        .filter(|group| !group.endpoints.is_empty())
-        .collect();
+    let groups: Vec<weigh::Group<'_>> =
+        parts.iter().enumerate().map(|(index, part)| group(index, part)).filter(|group| !group.endpoints.is_empty()).collect();
     let (mut endpoints, mut localities, mut extensions) = (Vec::new(), Vec::new(), Vec::new());
     for (group, weights) in groups.iter().zip(weigh::weights(&groups)) {
         let assignment = parts[group.part].assignment;
@@ -52,6 +43,18 @@ pub fn effective(parts: &[Part<'_>]) -> List {
         }
     }
     List::new(endpoints.into(), localities.into(), extensions.into())
+}
+
+/// Where locality weights count, a locality without a weight gets nothing; unless none in use has one: then they say nothing.
+fn group<'a>(index: usize, part: &Part<'a>) -> weigh::Group<'a> {
+    let localities = &part.assignment.localities[..];
+    let has_weight = |endpoint: &Endpoint| localities.get(usize::from(endpoint.locality)).is_some_and(|l| l.weight > 0);
+    let mut endpoints = usable(part.assignment);
+    let counts = part.locality_weighted && endpoints.iter().any(has_weight);
+    if counts {
+        endpoints.retain(has_weight);
+    }
+    weigh::Group { share: part.share, localities: counts.then_some(localities), part: index, endpoints }
 }
 
 /// Every endpoint is usable and stands at the same priority.
@@ -83,7 +86,7 @@ fn usable(assignment: &Assignment) -> Vec<Endpoint> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Family, Locality};
+    use crate::model::{Extension, Family, Locality};
 
     fn endpoint(last: u8, priority: u8, health: Health, weight: u32) -> Endpoint {
         let mut ip = [0; 16];
@@ -168,9 +171,35 @@ mod tests {
         };
         let list = |a: &Arc<Assignment>| effective(&[Part { assignment: a, share: 1, locality_weighted: true }]);
         assert_eq!(seen(&list(&with([1, 1]))), [(1, 1), (2, 1), (3, 2)], "half of the traffic for each zone");
-        assert_eq!(seen(&list(&with([1, 0]))), [(1, 1), (2, 1), (3, 1)], "nobody is left out for a missing weight");
+        assert_eq!(seen(&list(&with([1, 0]))), [(1, 1), (2, 1)], "without a weight beside one that has it: nothing");
+        assert_eq!(seen(&list(&with([0, 0]))), [(1, 1), (2, 1), (3, 1)], "none has a weight: the endpoints' own count");
         let even = with([2, 1]);
         assert!(std::ptr::eq(list(&even).endpoints(), &*even.endpoints), "nothing to change, nothing copied");
+    }
+
+    #[test]
+    fn localities_without_a_weight_in_the_level_in_use_keep_the_weights_of_their_endpoints() {
+        let zone = |weight| Locality { weight, ..Default::default() };
+        let far = Endpoint { locality: 1, ..endpoint(9, 1, Health::Healthy, 1) };
+        let endpoints = [endpoint(1, 0, Health::Healthy, 3), endpoint(2, 0, Health::Healthy, 1), far];
+        let a = Arc::new(Assignment { endpoints: endpoints.into(), localities: [zone(0), zone(7)].into(), ..Default::default() });
+        assert_eq!(seen(&effective(&[Part { assignment: &a, share: 1, locality_weighted: true }])), [(1, 3), (2, 1)]);
+    }
+
+    #[test]
+    fn what_is_said_about_an_endpoint_of_a_second_part_stays_its_own() {
+        let named = |last, names: &[&str]| {
+            let extension = |name: &&str| Extension { workload: (*name).into(), ..Default::default() };
+            let endpoints = (1..).zip(names).map(|(extension, _)| Endpoint { extension, ..endpoint(last, 0, Health::Healthy, 1) });
+            let extensions = names.iter().map(extension).collect();
+            let (endpoints, localities) = (endpoints.collect(), Arc::new([Locality::default()]) as Arc<[_]>);
+            Arc::new(Assignment { endpoints, localities, extensions, ..Default::default() })
+        };
+        let (v1, v2, v3) = (named(1, &["a", "b"]), assignment(&[endpoint(5, 0, Health::Healthy, 1)]), named(9, &["c", "d"]));
+        let part = |assignment| Part { assignment, share: 1, locality_weighted: false };
+        let list = effective(&[part(&v1), part(&v2), part(&v3)]);
+        let workloads: Vec<_> = list.endpoints().iter().map(|e| list.extension(e).map(|extension| &*extension.workload)).collect();
+        assert_eq!(workloads, [Some("a"), Some("b"), None, Some("c"), Some("d")]);
     }
 
     #[test]

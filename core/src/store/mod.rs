@@ -4,11 +4,13 @@
 //! Invariants: the epoch only grows; a snapshot taken after reading an epoch is at least that new; no waiter sleeps past a
 //! change. Publishing costs what changed: targets lie in small shared chunks, and only touched chunks are copied.
 
+mod asked;
 mod snapshot;
 mod sync;
 mod waiters;
 mod writer;
 
+pub use asked::Asked;
 pub use snapshot::{Entry, Named, Snapshot};
 pub use waiters::{Store, Wake};
 pub use writer::Writer;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::Asked;
 use crate::{
     model::{State, Traffic},
     select::List,
@@ -25,7 +26,7 @@ pub struct Entry {
     pub partial: bool,
     /// The list; empty unless the state is ready.
     pub list: Arc<List>,
-    /// Routes and policies behind the list; `None` unless the state is ready.
+    /// Routes and policies behind the list; of a target whose routes answer themselves, those routes.
     pub traffic: Option<Arc<Traffic>>,
     /// Epoch at which it last changed.
     pub changed_at: u64,
@@ -97,6 +98,8 @@ pub struct Snapshot {
     pub(super) shrunk_at: u64,
     pub(super) index: Arc<HashMap<Arc<str>, usize>>,
     pub(super) chunks: Vec<Arc<Chunk>>,
+    /// Shared by all snapshots of a store.
+    pub(super) asked: Arc<Asked>,
 }
 
 impl Snapshot {
@@ -105,9 +108,13 @@ impl Snapshot {
         self.epoch
     }
 
-    /// The entry of a target, by its canonical form or by a spelling that was used to watch it.
+    /// The entry of a target, by its canonical form or by a spelling that was used to watch it. Without a name while a spelling that
+    /// has just been watched is not in any snapshot.
     pub fn get(&self, target: &str) -> Option<&Arc<Entry>> {
-        self.slot(*self.index.get(target)?)
+        match self.index.get(target) {
+            Some(slot) => self.slot(*slot),
+            None => self.asked.entry(target),
+        }
     }
 
     /// Every entry once.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Snapshot,
+    Asked, Snapshot,
     sync::{AtomicU64, Condvar, Current, Mutex, MutexGuard},
 };
 
@@ -35,6 +35,11 @@ impl Store {
     /// The newest snapshot. Lock-free.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.current.load_full()
+    }
+
+    /// What is watched: a look-up of it in any snapshot is pending at least.
+    pub fn asked(&self) -> Arc<Asked> {
+        Arc::clone(&self.snapshot().asked)
     }
 
     /// Epoch of the newest snapshot. Wait-free.
@@ -124,6 +129,28 @@ mod tests {
         writer.publish();
         assert_eq!(old.get("t").expect("named").state, State::Pending);
         assert_eq!(store.snapshot().get("t").expect("named").state, State::Unknown);
+    }
+
+    #[test]
+    fn what_has_just_been_watched_is_pending_until_the_writer_says_more() {
+        let store = Arc::new(Store::default());
+        let mut writer = Writer::new(Arc::clone(&store));
+        let before = store.snapshot();
+        let asked = store.asked();
+        asked.add("t");
+        asked.add("t");
+        assert_eq!(before.get("t").map(|entry| entry.state), Some(State::Pending));
+        assert!(before.get("other").is_none());
+        writer.name(&"t".into(), 0);
+        writer.set(0, entry(State::Unknown));
+        writer.publish();
+        assert_eq!(store.snapshot().get("t").map(|entry| entry.state), Some(State::Unknown));
+        writer.drop_slot(0);
+        writer.publish();
+        asked.remove("t");
+        assert!(store.snapshot().get("t").is_some(), "somebody else watches it");
+        asked.remove("t");
+        assert!(store.snapshot().get("t").is_none() && before.get("t").is_none());
     }
 
     #[test]

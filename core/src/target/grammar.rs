@@ -60,6 +60,10 @@ impl Target {
         if spelling.starts_with("xdstp:") {
             return Err(fail("write cluster:xdstp://… for a cluster, or xds://authority/target for a listener"));
         }
+        if let Some((scheme, rest)) = spelling.split_once("://").filter(|(scheme, _)| *scheme != "xds") {
+            let place = rest.split('/').next().unwrap_or(rest);
+            return Err(fail(&format!("a target has no scheme such as {scheme}://; write {place}")));
+        }
         let rest = match spelling.strip_prefix("xds://") {
             None => spelling,
             Some(rest) => match rest.split_once('/') {
@@ -81,9 +85,7 @@ impl Target {
         let (host, port) = split_port(place).map_err(fail)?;
         let host = decode(host).map_err(fail)?.to_lowercase();
         let subset = subset.map(decode).transpose().map_err(fail)?;
-        if host.is_empty() {
-            return Err(fail("no host"));
-        }
+        check_host(&host).map_err(fail)?;
         if subset.as_ref().is_some_and(|subset| subset.is_empty() || subset.contains('/')) {
             return Err(fail("after the host one subset name may follow"));
         }
@@ -148,6 +150,19 @@ impl fmt::Display for Target {
             }
         }
     }
+}
+
+fn check_host(host: &str) -> std::result::Result<(), &'static str> {
+    if host.is_empty() {
+        return Err("no host");
+    }
+    if host.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err("a host has no spaces");
+    }
+    if host.split('.').any(str::is_empty) {
+        return Err("a host has no empty part before, between or behind its dots");
+    }
+    Ok(())
 }
 
 fn split_port(place: &str) -> std::result::Result<(&str, Option<u16>), &'static str> {
@@ -218,6 +233,13 @@ mod tests {
             ("xdstp://x/y", "cluster:xdstp://"),
             ("cluster:", "no cluster name"),
             ("a%ff", "UTF-8"),
+            ("http://web.shop/a", "a target has no scheme such as http://; write web.shop"),
+            ("grpc://web:80", "write web:80"),
+            ("ec ho", "no spaces"),
+            ("ec%09ho", "no spaces"),
+            ("echo..demo", "no empty part"),
+            (".echo", "no empty part"),
+            ("echo.", "no empty part"),
         ] {
             let error = Target::parse(spelling).expect_err(spelling);
             assert_eq!(error.code(), Code::Target);

@@ -4,7 +4,9 @@
 mod directory;
 mod grammar;
 mod naming;
+mod near;
 
 pub use directory::{Directory, Service};
 pub use grammar::{Subject, Target};
 pub use naming::{HostMatch, Naming};
+pub use near::nearest;

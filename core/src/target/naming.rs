@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Directory, Subject, Target};
+use super::{Directory, Subject, Target, nearest};
+
+/// How many hosts a hint names.
+const NAMED: usize = 3;
 
 /// Rules for finding a host.
 #[derive(Clone, Debug, Default)]
@@ -42,16 +45,16 @@ impl Naming {
         Target::service(plain.to_owned(), *port, subset.clone())
     }
 
-    /// Hosts that a name may mean, in order of preference.
+    /// Hosts that a name may mean, in order of preference; in lower case, as names are.
     pub fn candidates(&self, name: &str) -> Vec<String> {
-        let domain = &self.cluster_domain;
+        let domain = self.cluster_domain.to_lowercase();
         let mut hosts = vec![name.to_owned()];
         if name.contains('.') {
             hosts.push(format!("{name}.svc.{domain}"));
             hosts.push(format!("{name}.{domain}"));
         } else {
             let namespaces = std::iter::once(&self.namespace).chain(&self.search_namespaces);
-            hosts.extend(namespaces.filter(|ns| !ns.is_empty()).map(|ns| format!("{name}.{ns}.svc.{domain}")));
+            hosts.extend(namespaces.filter(|ns| !ns.is_empty()).map(|ns| format!("{name}.{}.svc.{domain}", ns.to_lowercase())));
         }
         hosts
     }
@@ -71,6 +74,36 @@ impl Naming {
             [only] => HostMatch::Found(Arc::clone(only)),
             several => HostMatch::Ambiguous(several.iter().map(|host| Arc::clone(host)).collect()),
         }
+    }
+
+    /// What to say about a name that means no host: the hosts that may have been meant.
+    pub fn hint(&self, directory: &Directory, name: &str) -> String {
+        let short = |host: &str| host.strip_suffix(&format!(".svc.{}", self.cluster_domain)).unwrap_or(host).to_owned();
+        let label = name.split('.').next().unwrap_or(name);
+        let mut elsewhere: Vec<String> = directory.with_first_label(label).into_iter().map(|host| short(host)).collect();
+        elsewhere.sort();
+        match elsewhere.as_slice() {
+            [] => {}
+            [only] if !name.contains('.') && only.split('.').count() == 2 => {
+                let namespace = only.split('.').nth(1).unwrap_or_default();
+                return format!(
+                    "{only} is listed, in another namespace: write {only}, or set namespace or search_namespaces to {namespace}"
+                );
+            }
+            several => {
+                let named = several.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+                let more = if several.len() > NAMED { format!(" and {} more", several.len() - NAMED) } else { String::new() };
+                let how =
+                    if name.contains('.') { "" } else { ": write the one that is meant, or set namespace or search_namespaces" };
+                return format!("there is no {name}; {named}{more} {} listed{how}", if several.len() == 1 { "is" } else { "are" });
+            }
+        }
+        let shorts: Vec<String> = directory.hosts().map(|(host, _)| short(host)).collect();
+        let labels = shorts.iter().map(|host| if name.contains('.') { host } else { host.split('.').next().unwrap_or(host) });
+        nearest(name, labels).map_or_else(String::new, |near| {
+            let host = shorts.iter().filter(|host| *host == near || host.split('.').next() == Some(near)).min();
+            format!("did you mean {}?", host.map_or(near, String::as_str))
+        })
     }
 }
 
@@ -129,6 +162,41 @@ mod tests {
         assert_eq!(found(&stranger, &one, "echo"), "echo.demo.svc.cluster.local");
         let two = directory(&["echo.demo.svc.cluster.local", "echo.prod.svc.cluster.local"]);
         assert!(matches!(stranger.find(&two, "echo"), HostMatch::Ambiguous(hosts) if hosts.len() == 2));
+    }
+
+    #[test]
+    fn a_name_that_means_no_host_is_answered_with_the_hosts_that_may_be_meant() {
+        let directory = directory(&[
+            "web.shop.svc.cluster.local",
+            "echo.prod.svc.cluster.local",
+            "echo.test.svc.cluster.local",
+            "pay.example.com",
+        ]);
+        let hint = |name| naming().hint(&directory, name);
+        assert_eq!(
+            hint("web"),
+            "web.shop is listed, in another namespace: write web.shop, or set namespace or search_namespaces to shop"
+        );
+        assert_eq!(
+            hint("echo"),
+            "there is no echo; echo.prod, echo.test are listed: write the one that is meant, or set namespace or search_namespaces"
+        );
+        assert_eq!(hint("web.shpo"), "there is no web.shpo; web.shop is listed");
+        assert_eq!(hint("wbe.shop"), "did you mean web.shop?");
+        assert_eq!(hint("wbe"), "did you mean web.shop?");
+        assert_eq!(hint("stranger"), "");
+        let many: Vec<String> = (0..9).map(|n| format!("web.ns-{n}.svc.cluster.local")).collect();
+        let many = self::directory(&many.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(naming().hint(&many, "web").contains("web.ns-2 and 6 more are listed"), "{}", naming().hint(&many, "web"));
+    }
+
+    #[test]
+    fn capitals_in_settings_and_hosts_do_not_count() {
+        let naming = Naming { namespace: "Demo".into(), cluster_domain: "Cluster.Local".into(), ..naming() };
+        let directory = directory(&["Echo.demo.svc.cluster.local"]);
+        assert_eq!(found(&naming, &directory, "echo"), "Echo.demo.svc.cluster.local", "as CDS spells it");
+        let by_label = Naming { namespace: "third".into(), match_first_label: true, ..naming };
+        assert_eq!(found(&by_label, &directory, "echo"), "Echo.demo.svc.cluster.local");
     }
 
     #[test]

@@ -6,7 +6,9 @@ mod mesh;
 use bytes::Bytes;
 
 use super::*;
-use crate::model::{Action, Forward, Invalid, OtherAction, OutlierDetection, Policy, Share, State, Tls};
+use crate::model::{
+    Action, Endpoint, Forward, Health, Invalid, Locality, OtherAction, OutlierDetection, Policy, Share, State, Tls,
+};
 use mesh::*;
 
 #[test]
@@ -190,7 +192,8 @@ fn a_route_that_answers_every_request_itself_makes_the_target_invalid() {
 #[test]
 fn routes_for_other_hosts_only_are_no_routes_for_the_target() {
     let mut mesh = served("go-sc-a");
-    let to_others = || Action::Forward(Forward { clusters: Arc::new([Share { cluster: "others".into(), weight: 1 }]), ..Default::default() });
+    let to_others =
+        || Action::Forward(Forward { clusters: Arc::new([Share { cluster: "others".into(), weight: 1 }]), ..Default::default() });
     let others = (0..7).map(|n| host(&format!("host-{n}"), to_others())).collect();
     mesh.apply(vec![table(&format!("{HOST}:8080"), others)]);
     assert_eq!((mesh.state("go-sc-a"), mesh.list("go-sc-a")), (State::Invalid(Invalid::NoList), vec![]));
@@ -273,6 +276,127 @@ fn a_wait_that_lost_its_reason_does_not_go_on() {
 }
 
 #[test]
+fn a_management_port_is_not_taken_for_the_service_and_the_choice_is_said_once() {
+    let mut mesh = Mesh::new();
+    mesh.watch("go-sc-a");
+    mesh.apply([9000, 8081, 9464].iter().map(|port| cluster(&name(*port, "", HOST))).chain([ANSWERED]).collect());
+    for port in [9000, 8081, 9464] {
+        mesh.apply(vec![routes(&format!("{HOST}:{port}"), &[(&name(port, "", HOST), 1)])]);
+    }
+    mesh.apply(vec![assignment(&name(9000, "", HOST), &[1])]);
+    assert_eq!((&*mesh.said["go-sc-a"].resolved, mesh.list("go-sc-a")), ("go-sc-a.demo.svc.cluster.local:9000", vec![(1, 1)]));
+    mesh.apply(vec![assignment(&name(9000, "", HOST), &[1, 2])]);
+    let said: Vec<_> = mesh.notes.iter().filter(|note| note.contains("names no port")).collect();
+    assert!(said.len() == 1 && said[0].contains("8081, 9000, 9464: 9000 is taken"), "{said:?}");
+    assert!(!two_ports(&[9090]).notes.iter().any(|note| note.contains("names no port")), "the only HTTP port is no guess");
+}
+
+#[test]
+fn an_old_list_says_what_is_waited_for_and_for_how_long_it_stands() {
+    let mut mesh = served("go-sc-a");
+    let (v1, v9) = (name(8080, "v1", HOST), name(8080, "v9", HOST));
+    mesh.apply(vec![routes(&format!("{HOST}:8080"), &[(&v1, 1)])]);
+    let said = |mesh: &Mesh| (mesh.state("go-sc-a"), mesh.list("go-sc-a"), mesh.said["go-sc-a"].detail.to_string());
+    let old = vec![(1, 1), (2, 1)];
+    assert_eq!(said(&mesh), (State::Ready, old.clone(), format!("the last list stands; not answered yet: EDS {v1}")));
+    mesh.apply(vec![routes(&format!("{HOST}:8080"), &[(&v9, 1)])]);
+    let (state, list, detail) = said(&mesh);
+    assert_eq!((state, list), (State::Ready, old));
+    assert!(detail.starts_with("the last list stands for 15 s at most: the route leads to ") && detail.contains(&v9), "{detail}");
+    mesh.apply(vec![routes(&format!("{HOST}:8080"), &[(&v1, 1)]), assignment(&v1, &[7])]);
+    assert_eq!(said(&mesh), (State::Ready, vec![(7, 1)], String::new()));
+}
+
+#[test]
+fn an_unknown_name_says_which_hosts_may_be_meant() {
+    let mut mesh = Mesh::new();
+    mesh.watch("echo");
+    mesh.watch("ehco.prod");
+    mesh.apply(vec![cluster(&name(80, "", "echo.prod.svc.cluster.local")), ANSWERED]);
+    assert_eq!(mesh.state("echo"), State::Unknown);
+    assert!(mesh.said["echo"].detail.contains("echo.prod is listed, in another namespace"), "{}", mesh.said["echo"].detail);
+    assert_eq!(&*mesh.said["ehco.prod"].detail, "did you mean echo.prod?");
+}
+
+#[test]
+fn hosts_with_capitals_are_found_and_their_routes_apply() {
+    const SPELLED: &str = "Billing.DEFAULT-GROUP.Nacos";
+    let mut mesh = Mesh::with(|rules| rules.allow_plaintext = vec!["billing.default-group.nacos".into()]);
+    mesh.watch("billing.default-group.nacos");
+    mesh.watch("BILLING.DEFAULT-GROUP.NACOS:80/v2");
+    let (base, v2) = (name(80, "", SPELLED), name(80, "v2", SPELLED));
+    mesh.apply(vec![cluster(&base), cluster_with_tls(&v2, Tls::Required), ANSWERED]);
+    let routes_name = "billing.default-group.nacos:80";
+    assert!(mesh.subscribed.contains(&format!("RDS {routes_name}")), "istiod lowers hosts there: {:?}", mesh.subscribed);
+    // As it does inside of them.
+    mesh.apply(vec![routes(routes_name, &[(&v2.to_lowercase(), 1)])]);
+    assert!(mesh.subscribed.contains(&format!("EDS {v2}")), "assignments have the name of the cluster: {:?}", mesh.subscribed);
+    mesh.apply(vec![assignment(&v2, &[2])]);
+    for target in ["billing.default-group.nacos", "billing.default-group.nacos:80/v2"] {
+        assert_eq!((mesh.state(target), mesh.list(target)), (State::Ready, vec![(2, 1)]), "{target}");
+    }
+    mesh.apply(vec![gone(Kind::Cluster, &v2)]);
+    mesh.advance(Duration::from_secs(15));
+    assert_eq!(mesh.state("billing.default-group.nacos"), State::Invalid(Invalid::RouteToUnknownCluster));
+}
+
+/// Two zones of one and two endpoints; both weigh the same, or only the first has a weight.
+fn zones(cluster: &str, weights: [u32; 2]) -> Effect<Resource> {
+    let Effect::Update { kind, name, body, value: Resource::Assignment(plain) } = assignment(cluster, &[1, 2, 3]) else {
+        panic!("an assignment")
+    };
+    let endpoints = plain.endpoints.iter().zip([0, 1, 1]).map(|(endpoint, locality)| Endpoint { locality, ..*endpoint }).collect();
+    let localities = weights.map(|weight| Locality { weight, ..Default::default() }).into();
+    let value = Resource::Assignment(Arc::new(Assignment { endpoints, localities, ..Default::default() }));
+    Effect::Update { kind, name, value, body }
+}
+
+#[test]
+fn weights_of_localities_count_where_the_cluster_says_so() {
+    let base = name(8080, "", HOST);
+    let mut mesh = served("go-sc-a");
+    mesh.apply(vec![zones(&base, [1, 1])]);
+    assert_eq!(mesh.list("go-sc-a"), [(1, 1), (2, 1), (3, 1)]);
+    let Effect::Update { kind, name, body, value: Resource::Cluster(plain) } = cluster(&base) else { panic!("a cluster") };
+    let value = Resource::Cluster(Arc::new(Cluster { locality_weighted: true, ..Cluster::clone(&plain) }));
+    mesh.apply(vec![Effect::Update { kind, name, value, body }]);
+    assert_eq!(mesh.list("go-sc-a"), [(1, 2), (2, 1), (3, 1)], "half of the traffic for each zone");
+    mesh.apply(vec![zones(&base, [1, 0])]);
+    assert_eq!(mesh.list("go-sc-a"), [(1, 1)], "nothing for a zone without a weight");
+}
+
+#[test]
+fn an_address_that_is_listed_twice_is_said_once() {
+    let mut mesh = served("go-sc-a");
+    let twice = |octets| {
+        let Effect::Update { kind, name, body, value: Resource::Assignment(plain) } = assignment(&name(8080, "", HOST), octets)
+        else {
+            panic!("an assignment")
+        };
+        let value = Resource::Assignment(Arc::new(Assignment { repeated: 2, ..Assignment::clone(&plain) }));
+        Effect::Update { kind, name, value, body }
+    };
+    mesh.apply(vec![twice(&[1])]);
+    mesh.apply(vec![twice(&[1, 2])]);
+    let said: Vec<_> = mesh.notes.iter().filter(|note| note.contains("address that is there before")).collect();
+    assert!(said.len() == 1 && said[0].ends_with("left out: 2"), "{said:?}");
+}
+
+#[test]
+fn what_the_control_plane_calls_unhealthy_is_left_out() {
+    let base = name(8080, "", HOST);
+    let mut mesh = served("go-sc-a");
+    let Effect::Update { kind, name, body, value: Resource::Assignment(plain) } = assignment(&base, &[1, 2]) else {
+        panic!("an assignment")
+    };
+    let mut endpoints = plain.endpoints.to_vec();
+    endpoints[0].health = Health::Unhealthy as u8;
+    let value = Resource::Assignment(Arc::new(Assignment { endpoints: endpoints.into(), ..Assignment::clone(&plain) }));
+    mesh.apply(vec![Effect::Update { kind, name, value, body }]);
+    assert_eq!(mesh.list("go-sc-a"), [(2, 1)]);
+}
+
+#[test]
 fn a_cluster_can_be_named_outright() {
     let mut mesh = Mesh::with(|rules| rules.routes = false);
     mesh.watch("cluster:Free Form");
@@ -317,6 +441,7 @@ mod by_name {
     fn mesh() -> Mesh {
         Mesh::with(|rules| {
             rules.by_name = true;
+            rules.name_wait = Duration::ZERO;
             rules.listeners.authorities.insert("auth".into(), "xdstp://auth/envoy.config.listener.v3.Listener/%s".into());
         })
     }
@@ -349,7 +474,8 @@ mod by_name {
 
     /// Of a table with many hosts, first another one.
     fn shared_table(name: &str) -> Effect<Resource> {
-        let to = |cluster: &str| Forward { clusters: Arc::new([Share { cluster: cluster.into(), weight: 1 }]), ..Default::default() };
+        let to =
+            |cluster: &str| Forward { clusters: Arc::new([Share { cluster: cluster.into(), weight: 1 }]), ..Default::default() };
         let hosts = [("ads.example", "ads"), ("*.local", "wide"), (NAME, "pay")];
         table(name, hosts.map(|(domain, cluster)| host(domain, Action::Forward(to(cluster)))).into())
     }
@@ -360,7 +486,7 @@ mod by_name {
         mesh.watch("go-sc-a:8080");
         mesh.watch("xds://auth/ads.example:81");
         mesh.watch("xds://auth/stranger:81");
-                mesh.apply(vec![
+        mesh.apply(vec![
             listener(NAME, ListenerRoutes::Rds("shared".into())),
             listener(&mesh_listener("ads.example:81"), ListenerRoutes::Rds("shared".into())),
             listener(&mesh_listener("stranger:81"), ListenerRoutes::Rds("shared".into())),
@@ -381,6 +507,64 @@ mod by_name {
         let Effect::Update { value: Resource::Routes(table), .. } = shared_table("r") else { panic!("routes") };
         mesh.apply(vec![listener(NAME, ListenerRoutes::Inline(table))]);
         assert!(mesh.subscribed.contains(&"CDS pay".to_owned()), "{:?}", mesh.subscribed);
+    }
+
+    #[test]
+    fn a_better_name_is_waited_for_a_moment_before_a_lesser_one_is_published() {
+        let ready = |mesh: &mut Mesh, listener_name: &str, cluster_name: &str, octet| {
+            let table = format!("routes of {cluster_name}");
+            mesh.apply(vec![
+                listener(listener_name, ListenerRoutes::Rds(table.as_str().into())),
+                routes(&table, &[(cluster_name, 1)]),
+            ]);
+            mesh.apply(vec![cluster(cluster_name), assignment(cluster_name, &[octet])]);
+        };
+        let patient = || {
+            let mut mesh = mesh();
+            mesh.catalog.rules.name_wait = Duration::from_millis(200);
+            mesh
+        };
+        let mut mesh = patient();
+        mesh.watch("go-sc-a:8080");
+        ready(&mut mesh, NAME, "lesser", 1);
+        assert_eq!(mesh.state("go-sc-a:8080"), State::Pending, "go-sc-a:8080 itself is not answered");
+        mesh.advance(Duration::from_millis(200));
+        assert_eq!(mesh.list("go-sc-a:8080"), [(1, 1)], "a server may never say that there is none");
+        ready(&mut mesh, "go-sc-a:8080", "better", 2);
+        assert_eq!(mesh.list("go-sc-a:8080"), [(2, 1)]);
+
+        let mut mesh = patient();
+        mesh.watch("go-sc-a:8080");
+        mesh.apply(vec![gone(Kind::Listener, "go-sc-a:8080")]);
+        ready(&mut mesh, NAME, "only", 1);
+        assert_eq!(mesh.list("go-sc-a:8080"), [(1, 1)], "nothing to wait for");
+    }
+
+    #[test]
+    fn weights_of_localities_always_count_and_one_without_gets_nothing() {
+        let mut mesh = mesh();
+        mesh.watch("cluster:c");
+        mesh.apply(vec![cluster("c"), zones("c", [1, 1])]);
+        assert_eq!(mesh.list("cluster:c"), [(1, 2), (2, 1), (3, 1)]);
+        mesh.apply(vec![zones("c", [1, 0])]);
+        assert_eq!(mesh.list("cluster:c"), [(1, 1)]);
+        mesh.apply(vec![zones("c", [0, 0])]);
+        assert_eq!(mesh.list("cluster:c"), [(1, 1), (2, 1), (3, 1)], "none has a weight");
+    }
+
+    #[test]
+    fn a_server_that_says_nothing_about_any_listener_may_withhold_its_snapshot_and_that_is_said() {
+        let unanswered = |name: &str| Effect::Remove { kind: Kind::Listener, name: name.into(), gone: Gone::Unanswered };
+        let mut mesh = mesh();
+        mesh.watch("go-sc-a:8080");
+        mesh.apply(vec![unanswered("go-sc-a:8080"), unanswered(NAME)]);
+        assert_eq!(mesh.state("go-sc-a:8080"), State::Unknown);
+        assert!(mesh.said["go-sc-a:8080"].detail.contains("go-control-plane"), "{}", mesh.said["go-sc-a:8080"].detail);
+        assert_eq!(mesh.notes.iter().filter(|note| note.contains("snapshots whole")).count(), 2, "and the state: {:?}", mesh.notes);
+        mesh.apply(vec![listener(NAME, ListenerRoutes::Rds("r".into()))]);
+        mesh.watch("other:80");
+        mesh.apply(vec![unanswered("other:80"), unanswered("other.demo.svc.cluster.local:80")]);
+        assert_eq!((mesh.state("other:80"), &*mesh.said["other:80"].detail), (State::Unknown, ""), "it does answer");
     }
 
     fn mesh_listener(target: &str) -> String {
