@@ -1,6 +1,8 @@
 # What a developer does; every target says so in its line. `make help` lists them.
 CARGO_PROFILE = quick
 MVN = mvn -B -q -ntp
+# Without it Maven writes terminal escapes to what is no terminal, -B or not.
+export MAVEN_OPTS := $(MAVEN_OPTS) -Djansi.noreset=true
 # Maven, Go and the tests look for libraries here.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 

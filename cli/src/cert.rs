@@ -17,8 +17,13 @@ use crate::{
     session::Connection,
 };
 
+const EXAMPLES: &str = "Examples:
+  proxyless cert
+  proxyless cert --write /tmp/identity && openssl x509 -in /tmp/identity/cert-chain.pem -noout -text";
+
 /// Options of `proxyless cert`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Cert {
     #[command(flatten)]
     connection: Connection,

@@ -2,31 +2,39 @@
 //! `proxyless doctor`: the way to the control plane, step by step, with the remedy for the first step that fails.
 
 use std::{
-    fs,
-    io::{self, IsTerminal},
+    fs, io,
     net::{SocketAddr, TcpStream, ToSocketAddrs},
     path::Path,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
+use anstyle::AnsiColor;
 use clap::Args;
 use proxyless_core::{
     Client,
     config::{Config, Place, Profile, Server},
     model::State,
+    observe::Level,
     transport::{Claims, Dialer, remedy},
 };
 use serde_json::{Value, json};
 
 use crate::{
     endpoints::seconds,
-    output::{Failure, line},
+    output::{Failure, line, painted},
     session::{self, Connection},
 };
 
+const HELP: &str = "Examples:
+  proxyless doctor
+  proxyless doctor orders.shop:8080 payments/v2
+
+Each step needs the one before: settings, node, resolve, connect, tls, token, stream, endpoints. `wrong` stops, `odd` goes on.";
+
 /// Options of `proxyless doctor`.
 #[derive(Debug, Args)]
+#[command(after_help = HELP)]
 pub(crate) struct Doctor {
     #[command(flatten)]
     connection: Connection,
@@ -37,7 +45,7 @@ pub(crate) struct Doctor {
     #[arg(long)]
     json: bool,
     /// Seconds to wait for answers
-    #[arg(long, default_value_t = 10.0, value_parser = seconds, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 20.0, value_parser = seconds, value_name = "SECONDS")]
     timeout: f64,
 }
 
@@ -60,15 +68,13 @@ impl Report {
     /// Shows a step; returns whether to go on.
     fn step(&mut self, name: &'static str, finding: Finding) -> Result<bool, Failure> {
         let (verdict, style, text, remedy) = match finding {
-            Fine(text) => ("ok", anstyle::AnsiColor::Green, text, ""),
-            Odd(text, remedy) => ("odd", anstyle::AnsiColor::Yellow, text, remedy),
-            Wrong(text, remedy) => ("wrong", anstyle::AnsiColor::Red, text, remedy),
+            Fine(text) => ("ok", AnsiColor::Green, text, ""),
+            Odd(text, remedy) => ("odd", AnsiColor::Yellow, text, remedy),
+            Wrong(text, remedy) => ("wrong", AnsiColor::Red, text, remedy),
         };
         self.steps.push(json!({"step": name, "verdict": verdict, "found": text, "remedy": remedy}));
         if !self.json {
-            let colour =
-                if io::stdout().is_terminal() { anstyle::Style::new().fg_color(Some(style.into())) } else { anstyle::Style::new() };
-            line(&format!("{colour}{verdict:<6}{colour:#} {name:<11} {text}"))?;
+            line(&format!("{} {name:<11} {text}", painted(style, &format!("{verdict:<6}"))))?;
             if !remedy.is_empty() {
                 line(&format!("{:19}{remedy}", ""))?;
             }
@@ -98,7 +104,13 @@ impl Doctor {
         };
         let place = |key: &str| config.origins.iter().find(|o| o.key == key).map_or("default", |o| o.origin.as_str());
         let text = format!("{} (from {}), profile {}", config.server_list(), place("server"), config.profile.name());
-        report.step("settings", Fine(text))?;
+        let settings = match config.warnings.as_slice() {
+            [] => Fine(text),
+            warnings => {
+                Odd(format!("{text}; {}", warnings.join("; ")), "docs/configuration.md lists every setting with its variable")
+            }
+        };
+        report.step("settings", settings)?;
         if !report.step("node", node(&config))? {
             return Ok(false);
         }
@@ -121,9 +133,20 @@ impl Doctor {
         if !report.step("stream", stream(&client, timeout)?)? {
             return Ok(false);
         }
+        for target in &self.targets {
+            if let Err(error) = client.watch(target) {
+                return report
+                    .step("endpoints", Wrong(error.to_string(), "docs/configuration.md, section Targets, has the grammar"));
+            }
+        }
+        let deadline = Instant::now() + timeout;
         let mut healthy = true;
         for target in &self.targets {
-            healthy &= report.step("endpoints", endpoints(&client, target, timeout)?)?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            healthy &= report.step("endpoints", endpoints(&client, target, left)?)?;
+        }
+        if let Some(finding) = warnings(&client) {
+            report.step("warnings", finding)?;
         }
         Ok(healthy)
     }
@@ -305,19 +328,54 @@ fn stream(client: &Client, timeout: Duration) -> Result<Finding, Failure> {
 }
 
 fn endpoints(client: &Client, target: &str, timeout: Duration) -> Result<Finding, Failure> {
-    client.watch(target)?;
     session::wait_for(client, &[target.to_owned()], timeout, |state| state != State::Pending)?;
     let snapshot = client.snapshot();
     let Some(entry) = snapshot.get(target) else { return Ok(Wrong(format!("{target}: no answer"), "")) };
     let count = entry.list.endpoints().len();
-    let text = format!("{target} is {}, {count} endpoints {}", entry.state, entry.detail);
+    let mut text = format!("{target} is {}", entry.state);
+    if !entry.resolved.is_empty() && *entry.resolved != *target {
+        text += &format!(": {}", entry.resolved);
+    }
+    text += &format!(", {count} endpoints");
+    if !entry.detail.is_empty() {
+        text += &format!("; {}", entry.detail);
+    }
     Ok(match entry.state {
-        State::Ready if count > 0 => Fine(text.trim_end().to_owned()),
-        State::Ready => Odd(text, "has the service ready pods?"),
-        State::Unknown | State::Removed => {
-            Wrong(text, "is it exported to this namespace, and within its Sidecar resource? `proxyless status` lists every cluster")
+        State::Ready if count > 0 => Fine(text),
+        State::Ready if client.config().profile != Profile::Envoy && !client.config().node_text.contains("NODE_NAME") => {
+            Odd(text, NO_NODE)
         }
-        State::Invalid(_) => Wrong(text, "see docs/configuration.md, section Targets"),
-        State::Pending => Wrong(text, "the control plane does not answer about it"),
+        State::Ready => Odd(text, "has the service ready pods?"),
+        State::Unknown | State::Removed if client.config().profile == Profile::Grpc => {
+            Wrong(text, "is this what the control plane calls the listener, and does it answer this node about it?")
+        }
+        State::Unknown | State::Removed => Wrong(text, UNLISTED),
+        State::Invalid(_) => Wrong(text, "docs/configuration.md, section Targets, says what each reason means"),
+        State::Pending => Wrong(text, UNANSWERED),
     })
 }
+
+const NO_NODE: &str = "has the service ready pods? With internalTrafficPolicy: Local istiod lists those of the own node only, and knows it by \
+                       NODE_NAME: set that variable from spec.nodeName";
+
+const UNLISTED: &str = "`proxyless services` lists what there is. Is it in another namespace (set namespace or search_namespaces, or write \
+                        name.namespace), not exported to this one, or outside of its Sidecar resource?";
+
+const UNANSWERED: &str = "the control plane does not answer about it. One that gives snapshots whole (go-control-plane with ads) answers only \
+                          when all names of the snapshot are asked for: name them all here";
+
+/// What else the client has to say, which is of no use to who has what was asked for.
+fn warnings(client: &Client) -> Option<Finding> {
+    let mut texts: Vec<String> = Vec::new();
+    for event in client.events(0).into_iter().filter(|event| event.level == Level::Warn) {
+        if !texts.contains(&event.text) {
+            texts.push(event.text);
+        }
+    }
+    let shown = texts.split_off(texts.len().saturating_sub(MOST_WARNINGS));
+    let remedy = "what the client itself has remarked meanwhile; `proxyless status` has every resource with its error";
+    (!shown.is_empty()).then(|| Odd(shown.join("\n                   "), remedy))
+}
+
+/// The newest ones tell the most.
+const MOST_WARNINGS: usize = 5;

@@ -8,11 +8,24 @@ use proxyless_core::{model::State, store::Entry};
 use serde_json::Value;
 
 use crate::{
-    output::{Failure, line, to_json, to_text},
+    output::{Failure, line},
     session::{Connection, entries, wait_for},
 };
 
-const TARGET_HELP: &str = "host[:port][/subset], for instance echo.demo:8080/v1; or cluster:<name>";
+pub(crate) const TARGET_HELP: &str = "host[:port][/subset], for instance echo.demo:8080/v1; or cluster:<name>";
+
+pub(crate) const ENDPOINTS_EXAMPLES: &str = "Examples:
+  proxyless endpoints go-sc-a                    the service of this name, its only or its HTTP port
+  proxyless endpoints echo.demo:8080/v1          port 8080, subset v1 of its DestinationRule
+  proxyless endpoints go-sc-a --json | jq -r '.[].endpoints[] | \"\\(.host):\\(.port)\"'";
+
+pub(crate) const ROUTES_EXAMPLES: &str = "Examples:
+  proxyless routes go-sc-a
+  proxyless routes go-sc-a --json | jq '.[].routes'";
+
+const WAIT_EXAMPLES: &str = "Examples:
+  proxyless wait go-sc-a && ./start-what-calls-it
+  proxyless wait go-sc-a/v2 --timeout 300";
 
 /// `proxyless endpoints` and `proxyless routes`: what is known about targets, once.
 #[derive(Debug, Args)]
@@ -29,20 +42,9 @@ pub(crate) struct Lookup {
     timeout: f64,
 }
 
-/// `proxyless watch`
-#[derive(Debug, Args)]
-pub(crate) struct Watch {
-    #[command(flatten)]
-    connection: Connection,
-    #[arg(required = true, value_name = "TARGET", help = TARGET_HELP)]
-    targets: Vec<String>,
-    /// Print one JSON object per change
-    #[arg(long)]
-    json: bool,
-}
-
 /// `proxyless wait`
 #[derive(Debug, Args)]
+#[command(after_help = WAIT_EXAMPLES)]
 pub(crate) struct Wait {
     #[command(flatten)]
     connection: Connection,
@@ -50,21 +52,6 @@ pub(crate) struct Wait {
     targets: Vec<String>,
     /// Seconds to wait
     #[arg(long, default_value_t = 60.0, value_parser = seconds, value_name = "SECONDS")]
-    timeout: f64,
-}
-
-/// `proxyless status`
-#[derive(Debug, Args)]
-pub(crate) struct Status {
-    #[command(flatten)]
-    connection: Connection,
-    #[arg(value_name = "TARGET", help = TARGET_HELP)]
-    targets: Vec<String>,
-    /// Print one line of JSON instead of indented JSON
-    #[arg(long)]
-    json: bool,
-    /// Seconds to wait for an answer
-    #[arg(long, default_value_t = 5.0, value_parser = seconds, value_name = "SECONDS")]
     timeout: f64,
 }
 
@@ -98,39 +85,17 @@ impl Lookup {
     }
 }
 
-impl Watch {
-    pub(crate) fn run(self) -> Result<(), Failure> {
-        let client = self.connection.open(&self.targets)?;
-        let mut seen = 0;
-        loop {
-            let snapshot = client.snapshot();
-            for target in &self.targets {
-                let Some(entry) = snapshot.get(target).filter(|entry| entry.changed_at > seen) else { continue };
-                line(&if self.json { to_json(target, entry).to_string() } else { to_text(target, entry) })?;
-            }
-            seen = snapshot.epoch();
-            client.wait(seen, None)?;
-        }
-    }
-}
-
 impl Wait {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let client = self.connection.open(&self.targets)?;
         wait_for(&client, &self.targets, Duration::from_secs_f64(self.timeout), |state| state == State::Ready)?;
         let found = entries(&client, &self.targets)?;
         match found.iter().find(|(_, entry)| entry.state != State::Ready) {
-            Some((target, entry)) => Err(Failure::Answer(format!("{target} is {} after {} s", entry.state, self.timeout))),
+            Some((target, entry)) => {
+                let detail = if entry.detail.is_empty() { String::new() } else { format!(": {}", entry.detail) };
+                Err(Failure::Answer(format!("{target} is {} after {} s{detail}", entry.state, self.timeout)))
+            }
             None => Ok(()),
         }
-    }
-}
-
-impl Status {
-    pub(crate) fn run(self) -> Result<(), Failure> {
-        let client = self.connection.open(&self.targets)?;
-        wait_for(&client, &self.targets, Duration::from_secs_f64(self.timeout), answered)?;
-        let status = client.describe()?;
-        line(&if self.json { status.to_string() } else { format!("{status:#}") })
     }
 }

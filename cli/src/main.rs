@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The `proxyless` command: a control plane for a laptop, and a client to look at any.
 //!
-//! Exit codes: 0 done; 1 not what was asked for (unknown service, not ready in time); 2 wrong usage or configuration; 3 the
-//! control plane has not answered.
+//! [`EXIT_CODES`] says how a script tells what happened.
 
 mod cert;
 mod doctor;
@@ -10,7 +9,11 @@ mod endpoints;
 mod output;
 mod routes;
 mod serve;
+mod services;
 mod session;
+mod setting;
+mod status;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -18,9 +21,20 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use session::Connection;
 
+const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  answered, but not what was asked for: an unknown service, not ready in time, a step of doctor that is wrong
+  2  wrong usage or configuration: an option, a setting, a target, a file, an address that is in use
+  3  the control plane has not answered";
+
+const COMPLETIONS_EXAMPLES: &str = "Examples:
+  source <(proxyless completions bash)
+  proxyless completions zsh > ~/.zfunc/_proxyless
+  proxyless completions fish > ~/.config/fish/completions/proxyless.fish";
+
 /// Proxyless service mesh: endpoint lists straight from an xDS control plane.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(name = "proxyless", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -31,20 +45,25 @@ enum Command {
     /// Serve a file of Istio YAML over ADS, and again whenever it changes
     Serve(serve::Serve),
     /// Print the endpoints of targets once they are known
+    #[command(after_help = endpoints::ENDPOINTS_EXAMPLES)]
     Endpoints(endpoints::Lookup),
+    /// Print every service that the control plane lists: hosts, ports, subsets
+    Services(services::Services),
     /// Print the endpoints of targets, and again with every change
-    Watch(endpoints::Watch),
+    Watch(watch::Watch),
     /// Print the routes of targets, and what the clusters they reach ask of callers: limits, timeouts, outlier detection
+    #[command(after_help = endpoints::ROUTES_EXAMPLES)]
     Routes(endpoints::Lookup),
     /// Wait until targets are ready
     Wait(endpoints::Wait),
-    /// Print the connection and every resource of a client that watches targets
-    Status(endpoints::Status),
+    /// Print the connection to the control plane, and every resource of the targets
+    Status(status::Status),
     /// Check each step of the way to the control plane, and say what to do about the first that fails
     Doctor(doctor::Doctor),
     /// Obtain a workload certificate from istiod's CA, and show its identity and end
     Cert(cert::Cert),
     /// Print the effective configuration with the origin of each value
+    #[command(after_help = session::CONFIG_EXAMPLES)]
     Config {
         #[command(flatten)]
         connection: Connection,
@@ -53,6 +72,7 @@ enum Command {
         json: bool,
     },
     /// Print shell completions
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -63,6 +83,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
         Command::Endpoints(lookup) => lookup.run(output::to_json, output::to_text),
+        Command::Services(services) => services.run(),
         Command::Watch(watch) => watch.run(),
         Command::Routes(lookup) => lookup.run(routes::to_json, routes::to_text),
         Command::Wait(wait) => wait.run(),

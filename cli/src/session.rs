@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -16,7 +17,17 @@ use proxyless_core::{
 };
 use serde_json::json;
 
-use crate::output::{Failure, line};
+use crate::{
+    output::{Failure, line, warn},
+    setting::SettingParser,
+};
+
+pub(crate) const CONFIG_EXAMPLES: &str = "Examples:
+  proxyless config
+  proxyless config --set namespace=shop --json | jq .settings.namespace
+
+Where settings come from, first wins: --set and the options beside it, PROXYLESS_* variables, a gRPC bootstrap
+(GRPC_XDS_BOOTSTRAP), what a pod's environment says, the default.";
 
 /// Where the control plane is. Every setting can also come from the environment; see `proxyless config`.
 #[derive(Debug, Args)]
@@ -27,8 +38,8 @@ pub(crate) struct Connection {
     /// Namespace in which short names are looked up first
     #[arg(long, short, value_name = "NAME")]
     namespace: Option<String>,
-    /// Any setting: key=value (see `proxyless config`)
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    /// Any setting, repeatable: key=value (see `proxyless config`)
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = SettingParser, hide_possible_values = true)]
     settings: Vec<String>,
 }
 
@@ -57,13 +68,20 @@ impl Connection {
     }
 
     pub(crate) fn open(&self, targets: &[String]) -> Result<Client, Failure> {
-        let client = Client::open(self.config()?)?;
+        let config = self.config()?;
+        for warning in &config.warnings {
+            warn(warning);
+        }
+        let client = Client::open(config)?;
         for target in targets {
             client.watch(target)?;
         }
         Ok(client)
     }
 }
+
+/// How often the connection is looked at, which has no wake-up of its own.
+pub(crate) const GLANCE: Duration = Duration::from_millis(20);
 
 /// Waits until `enough` says so about every target, or the time is up.
 pub(crate) fn wait_for(client: &Client, targets: &[String], timeout: Duration, enough: fn(State) -> bool) -> Result<(), Failure> {
@@ -80,6 +98,34 @@ pub(crate) fn wait_for(client: &Client, targets: &[String], timeout: Duration, e
     }
 }
 
+/// Waits until the control plane has answered anything at all; that it has not is a failure that says why.
+pub(crate) fn first_answer(client: &Client, timeout: Duration) -> Result<(), Failure> {
+    let deadline = Instant::now() + timeout;
+    while client.describe()?["connected"] != true {
+        if Instant::now() >= deadline {
+            return Err(silence(client, &[])?);
+        }
+        thread::sleep(GLANCE);
+    }
+    Ok(())
+}
+
+/// Why there is no answer: the connection's failure, or what these targets still wait for.
+fn silence(client: &Client, pending: &[(&str, Arc<Entry>)]) -> Result<Failure, Failure> {
+    let status = client.describe()?;
+    // A connection that stands has left its failures behind.
+    let error = status["last_error"].as_str().filter(|error| !error.is_empty() && status["connected"] != true);
+    let remedy = error.and(status["remedy"].as_str()).map(|remedy| format!("\n  {remedy}")).unwrap_or_default();
+    let mut text = format!("{}: {}{remedy}", client.config().server_list(), error.unwrap_or("no answer in time"));
+    for (target, entry) in pending {
+        text += &format!("\n  {target} is {}", entry.state);
+        if !entry.detail.is_empty() {
+            text += &format!(": {}", entry.detail);
+        }
+    }
+    Ok(Failure::Silence(text))
+}
+
 /// Every target with its entry; a control plane that has not answered is a failure that says why.
 pub(crate) fn entries<'a>(client: &Client, targets: &'a [String]) -> Result<Vec<(&'a str, Arc<Entry>)>, Failure> {
     let snapshot = client.snapshot();
@@ -87,10 +133,8 @@ pub(crate) fn entries<'a>(client: &Client, targets: &'a [String]) -> Result<Vec<
     if found.len() == targets.len() && found.iter().all(|(_, entry)| entry.state != State::Pending) {
         return Ok(found);
     }
-    let status = client.describe()?;
-    let error = status["last_error"].as_str().filter(|error| !error.is_empty()).unwrap_or("no answer in time");
-    let remedy = status["remedy"].as_str().map(|remedy| format!("\n  {remedy}")).unwrap_or_default();
-    Err(Failure::Silence(format!("{}: {error}{remedy}", client.config().server_list())))
+    let pending: Vec<_> = found.into_iter().filter(|(_, entry)| entry.state == State::Pending).collect();
+    Err(silence(client, &pending)?)
 }
 
 pub(crate) fn print_config(connection: &Connection, json: bool) -> Result<(), Failure> {

@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use crate::{
     authority::{Authorities, Plan},
     backoff::Backoff,
-    catalog::{Catalog, ListenerNames, Rules},
+    catalog::{Catalog, ListenerNames, Listing, Rules},
     certificate::Certificate,
     config::{Config, Place, Profile, Server},
     driver::{Command, Driver, ServerReport, Status, Window},
@@ -194,6 +194,18 @@ impl Client {
             "types": types,
             "events": events,
         }))
+    }
+
+    /// Every service that the control plane lists, watched or not. Nothing before its first answer, and nothing where all is asked
+    /// for by name ([`Profile::Grpc`]). Blocks until the driver has answered, five seconds at most.
+    ///
+    /// # Errors
+    /// [`Code::Shutdown`] or [`Code::Forked`].
+    pub fn services(&self) -> Result<Listing> {
+        self.check()?;
+        let (answer, listing) = sync_channel(1);
+        self.send(Command::List { answer })?;
+        listing.recv_timeout(Duration::from_secs(5)).map_err(|_| shut_down())
     }
 
     /// Wakes every waiter of this handle and takes its watches back. Other handles go on. Safe from any thread, any number of times.

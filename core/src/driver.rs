@@ -29,7 +29,7 @@ use lane::{Lane, Link, poll_lanes};
 use crate::{
     authority::{Acts, Authorities, ServerId},
     cache::Cache,
-    catalog::{Catalog, Changes},
+    catalog::{Catalog, Changes, Listing},
     certificate::{self, Slot},
     config::{Config, Profile},
     observe::{Events, Level},
@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Unwatch { target: Target },
     /// Tell what the engines hold.
     Describe { answer: std::sync::mpsc::SyncSender<Vec<ServerReport>> },
+    /// Tell what the control plane lists.
+    List { answer: std::sync::mpsc::SyncSender<Listing> },
 }
 
 /// One server, for introspection.
@@ -223,6 +225,9 @@ impl Driver {
                 if let Some(slot) = self.catalog.unwatch(&target, changes) {
                     self.writer.drop_slot(slot);
                 }
+            }
+            Command::List { answer } => {
+                let _ = answer.send(self.catalog.listing());
             }
             Command::Describe { answer } => {
                 let _ = answer.send((0..self.lanes.len()).map(|server| self.report(server)).collect());

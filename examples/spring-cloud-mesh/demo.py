@@ -19,7 +19,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 AGENT = ROOT / "java-shim/dist/target/proxyless-agent.jar"
 SWITCH = "profile.micro.service.envoy.xds.enable"
-COLOUR = sys.stdout.isatty()
+COLOUR = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def paint(code, text):

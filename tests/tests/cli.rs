@@ -4,7 +4,7 @@
 
 use std::process::{Command, Output};
 
-use proxyless_tests::{ControlPlane, Endpoint, MeshFile, Process, eventually, target, with_policies};
+use proxyless_tests::{ControlPlane, Endpoint, MeshFile, Process, eventually, repository, target, with_policies};
 
 const V1: Endpoint = Endpoint { ip: "127.0.0.11", port: 9001, version: "v1" };
 const V2: Endpoint = Endpoint { ip: "127.0.0.12", port: 9002, version: "v2" };
@@ -76,6 +76,131 @@ fn routes_prints_what_stands_beside_a_list() {
     assert_eq!((&json[0]["state"], &json[0]["routes"][0]["route"]["timeout"]), (&"ready".into(), &"3s".into()));
     let unknown = proxyless(&["routes", "--server", &url, "nobody"]);
     assert_eq!((unknown.status.code(), text(&unknown.stderr).contains("nobody is unknown")), (Some(1), true));
+}
+
+#[test]
+fn services_lists_what_the_control_plane_lists() {
+    let mesh = MeshFile::default();
+    mesh.service(&[V1, V2], &[]);
+    let control_plane = ControlPlane::start(&mesh.path());
+    let url = control_plane.url();
+    let all = proxyless(&["services", "--server", &url]);
+    assert_eq!((all.status.code(), text(&all.stdout).as_str()), (Some(0), "go-sc-a.default.svc.cluster.local  80 (v1, v2)\n"));
+    let json: serde_json::Value =
+        serde_json::from_slice(&proxyless(&["services", "--server", &url, "--json", "GO-SC"]).stdout).unwrap();
+    let expected =
+        serde_json::json!([{"host": "go-sc-a.default.svc.cluster.local", "ports": [{"port": 80, "subsets": ["v1", "v2"]}]}]);
+    assert_eq!(json, expected);
+    let none = proxyless(&["services", "--server", &url, "orders"]);
+    assert_eq!(none.status.code(), Some(1));
+    assert!(text(&none.stderr).contains("none of the 1 services has \"orders\" in its name"), "{}", text(&none.stderr));
+    let by_name = proxyless(&["services", "--server", &url, "--set", "profile=grpc"]);
+    assert_eq!((by_name.status.code(), text(&by_name.stderr).contains("profile istio")), (Some(2), true));
+    let silent = proxyless(&["services", "--server", &format!("http://{}", ControlPlane::reserve()), "--timeout", "0.2"]);
+    assert_eq!(silent.status.code(), Some(3));
+}
+
+#[test]
+fn status_waits_for_the_first_answer_and_its_exit_code_says_whether_there_is_one() {
+    let mesh = MeshFile::default();
+    mesh.service(&[V1], &[]);
+    let control_plane = ControlPlane::start(&mesh.path());
+    let up = proxyless(&["status", "--server", &control_plane.url(), "--json"]);
+    let status: serde_json::Value = serde_json::from_slice(&up.stdout).unwrap();
+    assert_eq!((up.status.code(), &status["connected"], &status["hosts"]), (Some(0), &true.into(), &1.into()));
+    let down = proxyless(&["status", "--server", &format!("http://{}", ControlPlane::reserve()), "--timeout", "0.2", "--json"]);
+    let status: serde_json::Value = serde_json::from_slice(&down.stdout).unwrap();
+    assert_eq!((down.status.code(), &status["connected"]), (Some(3), &false.into()));
+    assert!(text(&down.stderr).contains("refused"), "{}", text(&down.stderr));
+}
+
+#[test]
+fn the_version_is_that_of_the_product_and_completions_offer_the_settings() {
+    assert_eq!(text(&proxyless(&["-V"]).stdout), format!("proxyless {}\n", env!("CARGO_PKG_VERSION")));
+    for shell in ["bash", "zsh", "fish"] {
+        let script = text(&proxyless(&["completions", shell]).stdout);
+        for setting in ["cache_dir=", "search_namespaces="] {
+            assert!(script.contains(setting), "{shell} does not offer {setting}");
+        }
+    }
+}
+
+#[test]
+fn a_variable_that_is_no_setting_is_warned_about_where_it_is_used() {
+    let mesh = MeshFile::default();
+    mesh.service(&[V1], &[]);
+    let control_plane = ControlPlane::start(&mesh.path());
+    let run = |command: &str| {
+        let mut process = Command::new(target("proxyless"));
+        process.args([command, "--server", &control_plane.url(), "go-sc-a"]).env("PROXYLESS_NAMESAPCE", "shop").output().unwrap()
+    };
+    let endpoints = run("endpoints");
+    assert_eq!(endpoints.status.code(), Some(0));
+    assert!(text(&endpoints.stderr).contains("warning") && text(&endpoints.stderr).contains("PROXYLESS_NAMESAPCE"));
+    assert!(text(&run("doctor").stdout).contains("PROXYLESS_NAMESAPCE"));
+}
+
+#[test]
+fn without_a_server_the_error_names_the_option() {
+    let output = proxyless(&["endpoints", "a"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("--server"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn colours_are_for_terminals_and_only_where_they_are_wanted() {
+    let mesh = MeshFile::default();
+    mesh.service(&[V1], &[]);
+    let control_plane = ControlPlane::start(&mesh.path());
+    let on_a_terminal = |unwanted: &str| {
+        let spawn = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)";
+        let mut command = Command::new("python3");
+        command.args(["-c", spawn]).arg(target("proxyless")).args(["endpoints", "--server", &control_plane.url(), "go-sc-a"]);
+        let output = command.env("TERM", "xterm").env("NO_COLOR", unwanted).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    assert!(on_a_terminal("").contains("\u{1b}[32mready"), "{:?}", on_a_terminal(""));
+    assert!(!on_a_terminal("1").contains('\u{1b}'), "{:?}", on_a_terminal("1"));
+}
+
+#[test]
+fn the_shell_block_of_the_readme_works_as_it_stands() {
+    let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
+    let block = readme.split("**The shell.**").nth(1).unwrap().split("```").nth(1).unwrap();
+    let free = ControlPlane::reserve();
+    // Another address than a developer's own, and no command that never ends.
+    let script: String = block
+        .replace("127.0.0.1:15010", &free)
+        .replace("proxyless serve ", &format!("proxyless serve --listen {free} "))
+        .lines()
+        .filter(|line| !line.starts_with("proxyless watch"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert!(script.matches("\nproxyless ").count() >= 7, "{script}");
+    let script = format!("trap 'kill $(jobs -p) 2>/dev/null' EXIT; set -e\n{script}");
+    let output = Command::new("bash").args(["-c", &script]).current_dir(repository()).output().unwrap();
+    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
+}
+
+#[test]
+fn watch_says_when_lists_become_stale_and_when_they_are_up_to_date_again() {
+    let mesh = MeshFile::default();
+    mesh.service(&[V1], &[]);
+    let mut control_plane = ControlPlane::start(&mesh.path());
+    let start = |extra: &[&str]| {
+        Process::start(Command::new(target("proxyless")).args(["watch", "--server", &control_plane.url(), "go-sc-a"]).args(extra))
+    };
+    let (mut plain, mut json) = (start(&[]), start(&["--json"]));
+    plain.line("the list", |line| line.contains("127.0.0.11"));
+    json.line("the list", |line| line.contains("127.0.0.11"));
+    control_plane.process.kill();
+    let stale = plain.line("staleness", |line| line.starts_with("stale  "));
+    assert!(stale.contains(&control_plane.url()), "whose: {stale}");
+    json.line("staleness", |line| line.contains(r#""stale":true"#));
+    control_plane.restart();
+    plain.line("its end", |line| line.starts_with("up to date  after "));
+    json.line("its end", |line| line.contains(r#""stale":false"#));
 }
 
 #[test]

@@ -26,7 +26,7 @@ use crate::{
     protocol::{Effect, Gone, Kind, Time, fill_template},
     resource::Resource,
     store::Entry,
-    target::{Directory, Naming, Subject, Target},
+    target::{Directory, Naming, Service, Subject, Target},
 };
 use watched::Watched;
 
@@ -109,6 +109,15 @@ const WITHHELD: &str = "no answer in time, though the server is there: it has no
 
 /// How many names a message lists.
 const NAMED: usize = 5;
+
+/// What the control plane lists, whether it is watched or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Hosts with their ports and subsets.
+    pub hosts: BTreeMap<Arc<str>, Service>,
+    /// Clusters with names of another kind.
+    pub clusters: BTreeSet<Arc<str>>,
+}
 
 /// A resource that a target depends on.
 type Need = (Kind, Arc<str>);
@@ -295,6 +304,15 @@ impl Catalog {
     /// Number of hosts that CDS lists.
     pub fn hosts(&self) -> usize {
         self.directory.len()
+    }
+
+    /// Everything that CDS lists.
+    pub fn listing(&self) -> Listing {
+        let free_form = self.clusters.iter().filter(|(name, cluster)| cluster.is_some() && ClusterName::parse(name).is_none());
+        Listing {
+            hosts: self.directory.services().map(|(host, service)| (Arc::clone(host), service.clone())).collect(),
+            clusters: free_form.map(|(name, _)| Arc::clone(name)).collect(),
+        }
     }
 
     fn candidates(&self, meant: &Target) -> Vec<String> {

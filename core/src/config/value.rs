@@ -263,7 +263,7 @@ impl Draft {
         let Some(offer) = self.offers.get("server") else {
             return Err(Error::new(
                 Code::Config,
-                "no control plane: set server (PROXYLESS_SERVER, -Dproxyless.server), GRPC_XDS_BOOTSTRAP, or mount istiod's token and root",
+                "no control plane: set server (--server, PROXYLESS_SERVER, -Dproxyless.server), GRPC_XDS_BOOTSTRAP, or mount istiod's token and root",
             ));
         };
         let (mut servers, directory) = match &self.bootstrap {

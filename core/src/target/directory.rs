@@ -89,6 +89,11 @@ impl Directory {
         self.hosts.iter().filter_map(|(host, spellings)| Some((&**host, &spellings.last()?.0)))
     }
 
+    /// Every host as CDS spells it, with its ports, in no order.
+    pub fn services(&self) -> impl Iterator<Item = (&Arc<str>, &Service)> {
+        self.hosts.values().filter_map(|spellings| spellings.last().map(|(spelled, service)| (spelled, service)))
+    }
+
     /// Number of hosts.
     pub fn len(&self) -> usize {
         self.hosts.len()

@@ -44,6 +44,20 @@ fn an_unknown_service_is_unknown_and_a_removed_one_is_removed() {
 }
 
 #[test]
+fn the_listing_has_every_host_with_ports_and_subsets_and_clusters_of_other_names_apart() {
+    let mut mesh = served("go-sc-a");
+    assert!(Mesh::new().catalog.listing().hosts.is_empty());
+    mesh.apply(vec![cluster("BlackHoleCluster"), cluster(&name(9090, "", "echo.prod.svc.cluster.local"))]);
+    let listing = mesh.catalog.listing();
+    let hosts: Vec<(&str, Vec<u16>)> = listing.hosts.iter().map(|(h, s)| (&**h, s.ports.keys().copied().collect())).collect();
+    assert_eq!(hosts, [("echo.prod.svc.cluster.local", vec![9090]), (HOST, vec![8080])]);
+    assert!(listing.hosts[HOST].lists(8080, "v2"), "with subsets: {:?}", listing.hosts[HOST]);
+    assert_eq!(listing.clusters.iter().map(|name| &**name).collect::<Vec<_>>(), ["BlackHoleCluster"]);
+    mesh.apply(vec![gone(Kind::Cluster, "BlackHoleCluster"), gone(Kind::Cluster, &name(9090, "", "echo.prod.svc.cluster.local"))]);
+    assert_eq!((mesh.catalog.listing().hosts.len(), mesh.catalog.listing().clusters.len()), (1, 0), "what has gone is not listed");
+}
+
+#[test]
 fn an_undefined_subset_is_never_widened() {
     let mut mesh = served("go-sc-a");
     mesh.watch("go-sc-a/v9");
