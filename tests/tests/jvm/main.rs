@@ -39,7 +39,8 @@ fn ends_clean(program: &mut Process) {
 /// The lines on standard error, without the four that a JVM of 24 or newer has to say when a native library is loaded.
 fn said(program: &Process) -> Vec<String> {
     let err = program.err();
-    let (warnings, lines): (Vec<&str>, Vec<&str>) = err.lines().partition(|line| line.starts_with("WARNING: "));
+    let (warnings, lines): (Vec<&str>, Vec<&str>) =
+        err.lines().filter(|line| !line.is_empty()).partition(|line| line.starts_with("WARNING: "));
     assert!(matches!(warnings.len(), 0 | 4), "{err}");
     lines.into_iter().map(str::to_owned).collect()
 }
