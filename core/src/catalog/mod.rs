@@ -28,6 +28,7 @@ use crate::{
     store::Entry,
     target::{Directory, Naming, Service, Subject, Target},
 };
+use answer::Answer;
 use watched::Watched;
 
 /// How targets are answered.
@@ -407,7 +408,8 @@ impl Catalog {
         let waited_until = watched.deadline();
         let verdict = self.follow(&mut watched, now);
         changes.notes.extend(watched.notes.drain(..).map(|note| (Level::Warn, note)));
-        let unanswered = self.unanswered(&verdict.needs);
+        let stands = matches!(verdict.answer, Answer::Waiting) && watched.has_list();
+        let unanswered = if stands { self.unanswered(&verdict.needs) } else { String::new() };
         let wanted: Vec<Need> = verdict.needs;
         let added: Vec<Need> = wanted.iter().filter(|need| !watched.needs.contains(need)).cloned().collect();
         let dropped: Vec<Need> = watched.needs.iter().filter(|need| !wanted.contains(need)).cloned().collect();

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From the name a caller uses to a host of the mesh, so that every runtime agrees.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{Directory, Subject, Target, nearest};
 
@@ -78,33 +81,43 @@ impl Naming {
 
     /// What to say about a name that means no host: the hosts that may have been meant.
     pub fn hint(&self, directory: &Directory, name: &str) -> String {
-        let short = |host: &str| host.strip_suffix(&format!(".svc.{}", self.cluster_domain)).unwrap_or(host).to_owned();
         let label = name.split('.').next().unwrap_or(name);
-        let mut elsewhere: Vec<String> = directory.with_first_label(label).into_iter().map(|host| short(host)).collect();
-        elsewhere.sort();
-        match elsewhere.as_slice() {
-            [] => {}
-            [only] if !name.contains('.') && only.split('.').count() == 2 => {
-                let namespace = only.split('.').nth(1).unwrap_or_default();
-                return format!(
-                    "{only} is listed, in another namespace: write {only}, or set namespace or search_namespaces to {namespace}"
-                );
-            }
-            several => {
-                let named = several.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-                let more = if several.len() > NAMED { format!(" and {} more", several.len() - NAMED) } else { String::new() };
-                let how =
-                    if name.contains('.') { "" } else { ": write the one that is meant, or set namespace or search_namespaces" };
-                return format!("there is no {name}; {named}{more} {} listed{how}", if several.len() == 1 { "is" } else { "are" });
-            }
-        }
-        let shorts: Vec<String> = directory.hosts().map(|(host, _)| short(host)).collect();
-        let labels = shorts.iter().map(|host| if name.contains('.') { host } else { host.split('.').next().unwrap_or(host) });
-        nearest(name, labels).map_or_else(String::new, |near| {
-            let host = shorts.iter().filter(|host| *host == near || host.split('.').next() == Some(near)).min();
-            format!("did you mean {}?", host.map_or(near, String::as_str))
-        })
+        let mut same: Vec<&str> = directory.with_first_label(label).into_iter().map(|host| self.short(host)).collect();
+        same.sort_unstable();
+        if same.is_empty() { self.nearly(directory, name) } else { elsewhere(name, &same) }
     }
+
+    /// Of a name that is nearly a host's, or nearly its first label.
+    fn nearly(&self, directory: &Directory, name: &str) -> String {
+        let written = |host: &str| if name.contains('.') { host.len() } else { host.find('.').unwrap_or(host.len()) };
+        let shorts = directory.hosts().map(|(host, _)| self.short(host));
+        let hosts: BTreeSet<(&str, &str)> = shorts.map(|host| (&host[..written(host)], host)).collect();
+        let near = nearest(name, hosts.iter().map(|(written, _)| *written));
+        let host = near.and_then(|near| hosts.iter().find(|(written, _)| *written == near));
+        host.map_or_else(String::new, |(_, host)| format!("did you mean {host}?"))
+    }
+
+    /// A host as it may be written: a service of Kubernetes by its name and namespace.
+    fn short<'a>(&self, host: &'a str) -> &'a str {
+        host.strip_suffix(self.cluster_domain.as_str()).and_then(|host| host.strip_suffix(".svc.")).unwrap_or(host)
+    }
+}
+
+/// Of a name whose first label these hosts have, too.
+fn elsewhere(name: &str, hosts: &[&str]) -> String {
+    if let [only] = hosts
+        && !name.contains('.')
+        && let Some((_, namespace)) = only.split_once('.').filter(|(_, rest)| !rest.contains('.'))
+    {
+        return format!(
+            "{only} is listed, in another namespace: write {only}, or set namespace or search_namespaces to {namespace}"
+        );
+    }
+    let named = hosts.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    let more = if hosts.len() > NAMED { format!(" and {} more", hosts.len() - NAMED) } else { String::new() };
+    let are = if hosts.len() == 1 { "is" } else { "are" };
+    let how = if name.contains('.') { "" } else { ": write the one that is meant, or set namespace or search_namespaces" };
+    format!("there is no {name}; {named}{more} {are} listed{how}")
 }
 
 #[cfg(test)]

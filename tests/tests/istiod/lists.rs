@@ -7,7 +7,7 @@ use proxyless_core::Client;
 use proxyless_tests::{Istiod, Mesh, PATIENCE};
 use serde_json::json;
 
-use crate::{SUBSETS, both, echo, entry, rule, service, slice, until};
+use crate::{SUBSETS, both, echo, entry, pod, rule, service, slice, until};
 
 #[test]
 fn services_follow_their_pods_readiness_and_deletion() {
@@ -68,6 +68,37 @@ fn service_entries_and_workload_entries_are_services() {
     mesh.apply(&entry("dns", "dns.example", "  resolution: DNS\n  endpoints:\n  - {address: backend.internal.example}\n"));
     until(&mesh.clients[0], "dns.example:80", "ready name");
     until(&mesh.clients[1], "dns.example:80", "ready");
+}
+
+#[test]
+fn a_host_with_capitals_is_found_and_its_routes_apply() {
+    let mesh = Mesh::start();
+    let istio = &mesh.clients[0];
+    let endpoints = "  resolution: STATIC\n  endpoints:\n  - {address: 127.0.0.64, ports: {http: 9001}, labels: {version: v1}}\n  - {address: 127.0.0.65, ports: {http: 9002}, labels: {version: v2}}\n";
+    mesh.apply(&entry("billing", "billing.GROUP.nacos", endpoints));
+    until(istio, "billing.group.nacos", "ready 127.0.0.64:9001 127.0.0.65:9002");
+    mesh.apply(&format!(
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: billing, namespace: demo}}\n\
+         spec: {{host: billing.GROUP.nacos, {SUBSETS}}}\n"
+    ));
+    mesh.apply(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: billing, namespace: demo}\n\
+         spec: {hosts: [billing.GROUP.nacos], http: [{route: [{destination: {host: billing.GROUP.nacos, subset: v2}}]}]}\n",
+    );
+    for target in ["billing.group.nacos", "Billing.Group.Nacos:80", "billing.GROUP.nacos/v2"] {
+        until(istio, target, "ready 127.0.0.65:9002");
+    }
+}
+
+#[test]
+fn a_local_service_is_the_list_of_its_endpoints_on_the_own_node() {
+    let mesh = Mesh::with(Istiod::start(), &json!({"node_name": "n1"}));
+    let on = |node: &str, pod: String| pod.replace("spec: {", &format!("spec: {{nodeName: {node}, "));
+    mesh.apply(&service("demo", "local", ", clusterIP: 10.0.0.15, internalTrafficPolicy: Local"));
+    mesh.apply(&on("n1", pod("local", "local-1", "127.0.0.81", "v1", true)));
+    mesh.apply(&on("n2", pod("local", "local-2", "127.0.0.82", "v1", true)));
+    mesh.apply(&slice("local", &[("http", 8080)], &[("local-1", "127.0.0.81", true), ("local-2", "127.0.0.82", true)]));
+    both(&mesh, "local:8080", "ready 127.0.0.81:8080");
 }
 
 #[test]
