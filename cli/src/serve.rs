@@ -3,14 +3,16 @@
 
 use std::{
     io::{self, Write},
-    net::SocketAddr,
+    net::{SocketAddr, ToSocketAddrs},
     path::PathBuf,
 };
 
 use clap::Args;
 use proxyless_control_plane::{
-    Server,
-    watch::{FileWatch, LoadError, load},
+    Files, LoadError, Server,
+    ads::State,
+    istio::{LocalEndpoint, Mesh, Options, generate},
+    watch::FileWatch,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -19,10 +21,11 @@ use crate::output::{Failure, line};
 /// `proxyless serve`
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// Istio YAML: ServiceEntry, WorkloadEntry, DestinationRule, VirtualService
-    file: PathBuf,
+    /// Files of Istio and Kubernetes YAML, folders of such, or - for standard input
+    #[arg(required = true, value_name = "FILE|FOLDER")]
+    paths: Vec<PathBuf>,
     /// Address to listen on; port 0 picks a free one
-    #[arg(long, default_value = "127.0.0.1:15010", value_name = "ADDRESS")]
+    #[arg(long, default_value = "127.0.0.1:15010", value_name = "ADDRESS", value_parser = address)]
     listen: SocketAddr,
     /// Write the address that is listened on to this file
     #[arg(long, value_name = "FILE")]
@@ -30,48 +33,106 @@ pub(crate) struct Serve {
     /// Answer Unimplemented to delta streams
     #[arg(long)]
     no_delta: bool,
-    /// Read the file, say what is wrong with it, and end
+    /// An endpoint of a service, in place of those in the files: NAME[.NAMESPACE][:PORT]=127.0.0.1:8080[,LABEL=VALUE…]
+    #[arg(long = "endpoint", value_name = "NAME=ADDRESS")]
+    endpoints: Vec<LocalEndpoint>,
+    /// Skip objects of kinds that are not supported, instead of refusing them
+    #[arg(long)]
+    lenient: bool,
+    /// Read the files, say what is wrong and what looks wrong, and end
     #[arg(long)]
     check: bool,
+    /// With --check: what looks wrong is an error
+    #[arg(long, requires = "check")]
+    strict: bool,
 }
 
 impl Serve {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let state = load(&self.file, 1).map_err(usage)?;
+        let files = Files::new(self.paths.clone(), Options { lenient: self.lenient, endpoints: self.endpoints.clone() });
+        let mesh = files.load().map_err(usage)?;
+        mesh.notes().iter().for_each(|note| say(note));
         if self.check {
-            return line(&format!("{} is fine", self.file.display()));
+            return self.report(&files, &mesh);
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let mut changes = FileWatch::new(&self.file).map_err(|error| Failure::Usage(error.to_string()))?;
-            let server = Server::start(self.listen, state, !self.no_delta).await?;
-            if let Some(path) = &self.port_file {
-                std::fs::write(path, server.address().to_string())?;
-            }
-            line(&format!("serving {} on http://{} (plaintext)", self.file.display(), server.address()))?;
-            let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-            loop {
-                tokio::select! {
-                    () = changes.changed() => self.reload(&server)?,
-                    _ = terminate.recv() => return Ok(()),
-                    _ = interrupt.recv() => return Ok(()),
-                }
-            }
-        })
+        runtime.block_on(self.serve(&files, generate(&mesh, 1)))
     }
 
-    fn reload(&self, server: &Server) -> Result<(), Failure> {
-        match load(&self.file, server.number() + 1) {
-            Ok(state) => {
+    fn report(&self, files: &Files, mesh: &Mesh) -> Result<(), Failure> {
+        let warnings = mesh.warnings();
+        warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
+        let count = match warnings.len() {
+            0 => return line(&format!("{files} is fine")),
+            1 => "1 warning".to_owned(),
+            more => format!("{more} warnings"),
+        };
+        if self.strict {
+            Err(Failure::Answer(format!("{files}: {count}")))
+        } else {
+            line(&format!("{files} can be served; {count}"))
+        }
+    }
+
+    async fn serve(&self, files: &Files, state: State) -> Result<(), Failure> {
+        let mut changes = FileWatch::new(&files.places()).map_err(|error| Failure::Usage(error.to_string()))?;
+        let mut served = Served { number: 1, state: state.clone() };
+        let server = Server::start(self.listen, state, !self.no_delta).await.map_err(|error| {
+            Failure::Usage(format!("--listen {}: {error}; --listen 127.0.0.1:0 picks a free port", self.listen))
+        })?;
+        if let Some(path) = &self.port_file {
+            std::fs::write(path, server.address().to_string())?;
+        }
+        line(&format!("serving {files} on http://{} (plaintext)", server.address()))?;
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        loop {
+            tokio::select! {
+                () = changes.changed() => served.reload(files, &server)?,
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+            }
+        }
+    }
+}
+
+/// What is in force.
+struct Served {
+    number: u64,
+    state: State,
+}
+
+impl Served {
+    /// Publishes what the files say now, if that is something else.
+    fn reload(&mut self, files: &Files, server: &Server) -> Result<(), Failure> {
+        match files.load_again() {
+            Ok(mesh) => {
+                let state = generate(&mesh, self.number + 1);
+                if state.says_the_same(&self.state) {
+                    return Ok(());
+                }
+                mesh.notes().iter().for_each(|note| say(note));
+                self.number += 1;
+                self.state = state.clone();
                 server.publish(state);
-                line(&format!("{} changed, now version {}", self.file.display(), server.number()))
+                line(&format!("{files} changed, now version {}", self.number))
             }
             Err(error) => {
-                let _ = writeln!(io::stderr(), "proxyless: {error}; version {} stays in force", server.number());
+                say(&format!("{error}; version {} stays in force", self.number));
                 Ok(())
             }
         }
     }
+}
+
+/// One line beside the output.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "proxyless: {text}");
+}
+
+/// `localhost:0` too, which is no socket address by itself.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let mut found = text.to_socket_addrs().map_err(|error| format!("{error}; HOST:PORT is expected, like 127.0.0.1:0"))?;
+    found.next().ok_or_else(|| "has no address".to_owned())
 }
 
 fn usage(error: LoadError) -> Failure {

@@ -13,10 +13,10 @@ use std::{
 use bytes::Bytes;
 use envoy_types::pb::{
     envoy::{
-        config::{endpoint::v3::ClusterLoadAssignment, route::v3::RouteConfiguration},
+        config::{core::v3::Node, endpoint::v3::ClusterLoadAssignment, route::v3::RouteConfiguration},
         service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse, Resource},
     },
-    google::protobuf::Any,
+    google::protobuf::{Any, value::Kind},
 };
 use prost::Message;
 
@@ -36,12 +36,32 @@ pub struct State {
     /// Running number of the state; the version of state-of-the-world responses.
     pub number: u64,
     types: HashMap<&'static str, BTreeMap<String, Bytes>>,
+    /// What clients of these namespaces are served instead.
+    views: BTreeMap<String, Arc<State>>,
 }
 
 impl State {
     /// An empty state with this number.
     pub fn new(number: u64) -> Self {
-        Self { number, types: HashMap::new() }
+        Self { number, types: HashMap::new(), views: BTreeMap::new() }
+    }
+
+    /// Serves this to clients of a namespace.
+    pub fn insert_view(&mut self, namespace: &str, state: State) {
+        if state.types != self.types {
+            self.views.insert(namespace.to_owned(), Arc::new(state));
+        }
+    }
+
+    /// Whether everybody is served the same by another state.
+    pub fn says_the_same(&self, other: &State) -> bool {
+        let same_view =
+            |(namespace, view): (&String, &Arc<State>)| other.views.get(namespace).is_some_and(|own| own.types == view.types);
+        self.types == other.types && self.views.len() == other.views.len() && self.views.iter().all(same_view)
+    }
+
+    fn for_client(self: &Arc<Self>, namespace: &str) -> Arc<Self> {
+        Arc::clone(self.views.get(namespace).unwrap_or(self))
     }
 
     /// Adds a resource.
@@ -80,6 +100,8 @@ struct Subscription {
 #[derive(Debug)]
 pub struct Stream {
     state: Arc<State>,
+    /// Of the client, which says it once.
+    namespace: String,
     types: HashMap<&'static str, Subscription>,
     nonces: u64,
 }
@@ -91,11 +113,19 @@ fn known(type_url: &str) -> Option<&'static str> {
 impl Stream {
     /// A stream that has seen no request yet.
     pub fn new(state: Arc<State>) -> Self {
-        Self { state, types: HashMap::new(), nonces: 0 }
+        Self { state, namespace: String::new(), types: HashMap::new(), nonces: 0 }
+    }
+
+    fn meet(&mut self, node: Option<&Node>) {
+        if let Some(namespace) = node.and_then(namespace_of) {
+            self.state = self.state.for_client(&namespace);
+            self.namespace = namespace;
+        }
     }
 
     /// A delta request came; the answer, if one is due.
     pub fn on_delta(&mut self, request: &DeltaDiscoveryRequest) -> Option<DeltaDiscoveryResponse> {
+        self.meet(request.node.as_ref());
         let type_url = known(&request.type_url)?;
         let first = !self.types.contains_key(type_url);
         let subscription = self.types.entry(type_url).or_default();
@@ -127,6 +157,7 @@ impl Stream {
 
     /// A state-of-the-world request came; the answer, if one is due.
     pub fn on_sotw(&mut self, request: &DiscoveryRequest) -> Option<DiscoveryResponse> {
+        self.meet(request.node.as_ref());
         let type_url = known(&request.type_url)?;
         let first = !self.types.contains_key(type_url);
         let subscription = self.types.entry(type_url).or_default();
@@ -145,6 +176,7 @@ impl Stream {
 
     /// The state has changed; pushes of what changed, in order. Only one of the two lists is ever filled.
     pub fn on_state(&mut self, state: &Arc<State>, delta: bool) -> (Vec<DeltaDiscoveryResponse>, Vec<DiscoveryResponse>) {
+        let state = &state.for_client(&self.namespace);
         self.state = Arc::clone(state);
         let (mut deltas, mut sotws) = (Vec::new(), Vec::new());
         for type_url in PUSH_ORDER {
@@ -218,6 +250,16 @@ impl Stream {
         self.nonces += 1;
         format!("{}-{}", self.state.number, self.nonces)
     }
+}
+
+/// As a sidecar says it: in its metadata, or in the domain that its id ends with.
+fn namespace_of(node: &Node) -> Option<String> {
+    let said = node.metadata.as_ref().and_then(|metadata| metadata.fields.get("NAMESPACE"));
+    if let Some(Kind::StringValue(namespace)) = said.and_then(|value| value.kind.as_ref()) {
+        return Some(namespace.clone());
+    }
+    let domain = node.id.split('~').nth(3)?;
+    domain.split('.').next().filter(|namespace| !namespace.is_empty()).map(str::to_owned)
 }
 
 fn any(type_url: &str, body: &Bytes) -> Any {

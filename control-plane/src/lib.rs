@@ -8,9 +8,11 @@
 
 pub mod ads;
 pub mod istio;
+mod load;
 pub mod scripted;
 mod serve;
 mod service;
 pub mod watch;
 
+pub use load::{Files, LoadError};
 pub use serve::Server;

@@ -58,7 +58,7 @@ pub(super) fn cluster(
         } as i32,
         transport_socket: settings
             .tls
-            .filter(|tls| tls.mode == TlsMode::IstioMutual)
+            .filter(|tls| tls.mode != TlsMode::Disable)
             .map(|_| TransportSocket { name: "envoy.transport_sockets.tls".into(), ..Default::default() }),
         connect_timeout: Some(pool.tcp.connect_timeout.map_or(CONNECT_TIMEOUT, to_proto)),
         circuit_breakers: Some(circuit_breakers(&pool)),
@@ -129,8 +129,9 @@ fn tcp_keepalive(keepalive: &TcpKeepalive) -> ProtoKeepalive {
 /// Nothing, for plain HTTP/1.1 without limits.
 fn http_options(pool: &ConnectionPool, protocol: Protocol) -> HashMap<String, Any> {
     let (tcp, http) = (&pool.tcp, &pool.http);
-    let is_http2 = matches!(protocol, Protocol::Http2 | Protocol::Grpc)
-        || http.h2_upgrade_policy == H2Upgrade::Upgrade && !http.use_client_protocol;
+    let is_http2 = protocol == Protocol::Http2 || http.h2_upgrade_policy == H2Upgrade::Upgrade && !http.use_client_protocol;
+    // Where nobody says what is spoken, a sidecar goes on with what it was sent.
+    let is_clients = http.use_client_protocol || (protocol == Protocol::Unsaid && !is_http2);
     let common = CommonOptions {
         idle_timeout: http.idle_timeout.or(tcp.idle_timeout).map(to_proto),
         max_connection_duration: tcp.max_connection_duration.map(to_proto),
@@ -142,11 +143,11 @@ fn http_options(pool: &ConnectionPool, protocol: Protocol) -> HashMap<String, An
         max_concurrent_streams: above_zero(http.max_concurrent_streams).filter(|_| is_http2),
         ..Default::default()
     };
-    if !is_http2 && !is_limited && !http.use_client_protocol {
+    if !is_http2 && !is_limited && !is_clients {
         return HashMap::new();
     }
     let http1 = Http1ProtocolOptions::default();
-    let protocol = if http.use_client_protocol {
+    let protocol = if is_clients {
         UpstreamProtocolOptions::UseDownstreamProtocolConfig(UseDownstreamHttpConfig {
             http_protocol_options: Some(http1),
             http2_protocol_options: Some(http2),

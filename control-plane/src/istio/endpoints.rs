@@ -5,21 +5,24 @@ use std::collections::{BTreeMap, HashMap};
 
 use envoy_types::pb::{
     envoy::config::{
-        core::v3::{Address, Locality, Metadata, SocketAddress, address::Address as Kind, socket_address::PortSpecifier},
+        core::v3::{
+            Address, HealthStatus, Locality, Metadata, SocketAddress, address::Address as Kind, socket_address::PortSpecifier,
+        },
         endpoint::v3::{ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint::HostIdentifier},
     },
     google::protobuf::{Struct, UInt32Value, Value, value::Kind as ValueKind},
 };
 
-use super::objects::{ServicePort, WorkloadEntry};
+use super::service::{Endpoint as Workload, Health};
 
-pub(super) fn assignment(name: &str, port: &ServicePort, workloads: &[&WorkloadEntry]) -> ClusterLoadAssignment {
+pub(super) fn assignment(name: &str, endpoints: &[&Workload]) -> ClusterLoadAssignment {
     let mut by_locality: BTreeMap<&str, Vec<LbEndpoint>> = BTreeMap::new();
-    for workload in workloads {
-        by_locality.entry(&workload.locality).or_default().push(endpoint(workload, port));
+    for workload in endpoints {
+        by_locality.entry(&workload.locality).or_default().push(endpoint(workload));
     }
     let endpoints = by_locality.into_iter().map(|(locality, lb_endpoints)| {
-        let weight: u32 = lb_endpoints.iter().filter_map(|e| e.load_balancing_weight.as_ref()).map(|w| w.value).sum();
+        let weights = lb_endpoints.iter().filter_map(|e| e.load_balancing_weight.as_ref()).map(|w| w.value);
+        let weight = weights.fold(0u32, u32::saturating_add);
         LocalityLbEndpoints {
             locality: Some(split_locality(locality)),
             lb_endpoints,
@@ -36,11 +39,10 @@ fn split_locality(text: &str) -> Locality {
     Locality { region: next(), zone: next(), sub_zone: next() }
 }
 
-fn endpoint(workload: &WorkloadEntry, port: &ServicePort) -> LbEndpoint {
-    let number = workload.ports.get(&port.name).copied().or(port.target_port).unwrap_or(port.number);
+fn endpoint(workload: &Workload) -> LbEndpoint {
     let socket = SocketAddress {
         address: workload.address.clone(),
-        port_specifier: Some(PortSpecifier::PortValue(number.into())),
+        port_specifier: Some(PortSpecifier::PortValue(workload.port.into())),
         ..Default::default()
     };
     LbEndpoint {
@@ -48,16 +50,19 @@ fn endpoint(workload: &WorkloadEntry, port: &ServicePort) -> LbEndpoint {
             address: Some(Address { address: Some(Kind::SocketAddress(socket)) }),
             ..Default::default()
         })),
-        load_balancing_weight: Some(UInt32Value { value: workload.weight.max(1) }),
-        // Its health is not reported, which counts as healthy.
-        health_status: 0,
+        load_balancing_weight: Some(UInt32Value { value: workload.weight }),
+        health_status: match workload.health {
+            Health::Unsaid => HealthStatus::Unknown,
+            Health::Good => HealthStatus::Healthy,
+            Health::Bad => HealthStatus::Unhealthy,
+        } as i32,
         metadata: tls_mode(workload),
     }
 }
 
 /// istiod says `tlsMode: istio` for workloads that carry Istio's label.
-fn tls_mode(workload: &WorkloadEntry) -> Option<Metadata> {
-    let mode = workload.labels.get("security.istio.io/tlsMode")?;
+fn tls_mode(workload: &Workload) -> Option<Metadata> {
+    let mode = workload.tls_mode.as_ref()?;
     let value = Value { kind: Some(ValueKind::StringValue(mode.clone())) };
     let structure = Struct { fields: HashMap::from([("tlsMode".into(), value)]) };
     Some(Metadata { filter_metadata: HashMap::from([("envoy.transport_socket_match".into(), structure)]), ..Default::default() })

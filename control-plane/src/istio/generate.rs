@@ -4,51 +4,57 @@
 use super::{
     Mesh,
     clusters::cluster,
+    effective::EffectiveRule,
     endpoints::assignment,
-    mesh::chosen,
-    objects::{Resolution, ServiceEntry, ServicePort, WorkloadEntry},
+    objects::{Protocol, Resolution},
     routes::routes,
-    rule::{DestinationRule, Subset},
+    rule::Subset,
+    service::{Port, Service},
 };
 use crate::ads::{CLUSTER, ENDPOINTS, ROUTES, State};
 
-/// Everything that the mesh says, as resources.
+/// Everything that the mesh says, as resources; to callers of namespaces with rules of their own, what those say.
 pub fn generate(mesh: &Mesh, number: u64) -> State {
+    let mut state = view(mesh, None, number);
+    for namespace in mesh.namespaces_with_rules() {
+        state.insert_view(namespace, view(mesh, Some(namespace), number));
+    }
+    state
+}
+
+fn view(mesh: &Mesh, client: Option<&str>, number: u64) -> State {
     let mut state = State::new(number);
-    for (object, entry) in mesh.services() {
-        let workloads = mesh.workloads(object, entry);
-        for host in entry.hosts.iter().map(|host| host.to_lowercase()) {
-            let rule = mesh.destination_rule(&host);
-            for port in &entry.ports {
-                add_clusters(&mut state, entry, &host, port, rule, &workloads);
-                let name = format!("{host}:{}", port.number);
-                state.insert(ROUTES, name.clone(), &routes(&name, &host, port, mesh.virtual_service(&host)));
-            }
+    for service in &mesh.services {
+        let rule = mesh.rule_for(service, client);
+        let virtual_services = mesh.virtual_services_of(&service.host);
+        // Nobody balances what is sent by UDP.
+        for port in service.ports.iter().filter(|port| port.protocol != Protocol::Udp) {
+            add_clusters(&mut state, service, port, rule.as_ref());
+            // istiod knows hosts in lower case here.
+            let name = format!("{}:{}", service.host, port.number);
+            state.insert(ROUTES, name.clone(), &routes(&name, &service.host, port, &virtual_services));
         }
     }
     state
 }
 
-fn add_clusters(
-    state: &mut State,
-    entry: &ServiceEntry,
-    host: &str,
-    port: &ServicePort,
-    rule: Option<&DestinationRule>,
-    workloads: &[&WorkloadEntry],
-) {
+fn add_clusters(state: &mut State, service: &Service, port: &Port, rule: Option<&EffectiveRule<'_>>) {
     let mut add = |subset: Option<&Subset>| {
-        let name = cluster_name(host, port.number, subset.map_or("", |subset| subset.name.as_str()));
-        let assignment = assignment(&name, port, &chosen(workloads, subset));
+        let name = cluster_name(&service.spelled, port.number, subset.map_or("", |subset| subset.name.as_str()));
+        let assignment = assignment(&name, &port.chosen(subset));
+        // A cluster of names without a name is none.
+        if service.resolution == Resolution::Dns && assignment.endpoints.is_empty() {
+            return;
+        }
         let settings = rule.map(|rule| rule.settings(subset, port.number)).unwrap_or_default();
-        state.insert(CLUSTER, name.clone(), &cluster(&name, entry.resolution, port.protocol, &assignment, settings));
-        if entry.resolution != Resolution::Dns {
+        state.insert(CLUSTER, name.clone(), &cluster(&name, service.resolution, port.protocol, &assignment, settings));
+        if service.resolution != Resolution::Dns {
             // istiod answers for what has no list by nature, too: with an empty one.
             state.insert(ENDPOINTS, name, &assignment);
         }
     };
     add(None);
-    rule.iter().flat_map(|rule| &rule.subsets).for_each(|subset| add(Some(subset)));
+    rule.iter().flat_map(|rule| rule.subsets()).for_each(|subset| add(Some(subset)));
 }
 
 pub(super) fn cluster_name(host: &str, port: u16, subset: &str) -> String {
@@ -180,12 +186,5 @@ spec:
         let v1: Cluster = get(CLUSTER, &format!("outbound|80|v1|{HOST}"));
         let v2: Cluster = get(CLUSTER, &format!("outbound|80|v2|{HOST}"));
         assert!(v1.transport_socket.is_none() && v2.transport_socket.is_some());
-    }
-
-    #[test]
-    fn one_host_in_two_rules_is_an_error() {
-        let twice = format!("{MESH}---\n{}", MESH.split("---\n").nth(4).expect("the DestinationRule"));
-        let error = parse(Path::new("mesh.yaml"), &twice).expect_err("refused").to_string();
-        assert!(error.contains("already has a DestinationRule: document 5"), "{error}");
     }
 }

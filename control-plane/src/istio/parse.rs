@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Text to [`Mesh`], with errors that name file, document and field.
+//! Documents to [`Mesh`], with errors that name file, document and field.
 
-use std::{fmt, path::Path};
-
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::Value;
+use std::{collections::BTreeMap, fmt, path::Path};
 
 use super::{
+    document::{Document, documents},
+    kind::{Kind, SUPPORTED, Verdict},
+    local::LocalEndpoint,
     mesh::{Mesh, Object, Spec},
-    objects::Metadata,
+    objects::WorkloadEntry,
 };
 
 /// Where a file is wrong, and how.
@@ -26,34 +26,53 @@ pub struct ParseError {
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: ", self.file, self.document)?;
-        if !self.field.is_empty() {
-            write!(f, "{}: ", self.field)?;
-        }
+        let parts = [&self.file, &self.document, &self.field].into_iter().filter(|part| !part.is_empty());
+        parts.into_iter().try_for_each(|part| write!(f, "{part}: "))?;
         f.write_str(&self.problem)
     }
 }
 
 impl std::error::Error for ParseError {}
 
-const GROUP: &str = "networking.istio.io/";
+/// One file.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its name, for errors.
+    pub name: String,
+    /// Its content.
+    pub text: String,
+}
 
-/// Reads every document of a file.
+/// How files are read.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Objects of a kind that is not supported are skipped.
+    pub lenient: bool,
+    /// Endpoints that services have in place of those that stand in files.
+    pub endpoints: Vec<LocalEndpoint>,
+}
+
+/// Reads every document of one file.
 ///
 /// # Errors
 /// The first problem found.
 pub fn parse(file: &Path, text: &str) -> Result<Mesh, ParseError> {
-    let mut objects = Vec::new();
-    for (index, document) in serde_yaml_ng::Deserializer::from_str(text).enumerate() {
-        let at = At { file: file.display().to_string(), document: format!("document {}", index + 1) };
-        let value = Value::deserialize(document).map_err(|error| at.fail("", error))?;
-        if !value.is_null() {
-            objects.push(object(at, value)?);
+    read(&[Source { name: file.display().to_string(), text: text.to_owned() }], &Options::default())
+}
+
+/// Reads every document of several files as one mesh.
+///
+/// # Errors
+/// The first problem found.
+pub fn read(sources: &[Source], options: &Options) -> Result<Mesh, ParseError> {
+    let mut reading = Reading::default();
+    for source in sources {
+        for document in documents(&source.name, &source.text)? {
+            reading.take(document, options.lenient)?;
         }
     }
-    let mesh = Mesh { objects };
-    mesh.check()?;
-    Ok(mesh)
+    let notes = reading.notes();
+    Mesh::new(reading.objects, reading.duplicates, notes, &options.endpoints)
 }
 
 /// A place in a file.
@@ -69,47 +88,74 @@ impl At {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Envelope {
-    api_version: String,
-    kind: String,
-    metadata: Metadata,
-    spec: Value,
+/// What has been read so far.
+#[derive(Default)]
+struct Reading {
+    objects: Vec<Object>,
+    /// How many objects of a kind of a file were passed over, and why.
+    passed_over: BTreeMap<(String, String, &'static str), usize>,
+    duplicates: Vec<ParseError>,
 }
 
-fn object(mut at: At, value: Value) -> Result<Object, ParseError> {
-    let envelope: Envelope = typed(&at, "", value)?;
-    at.document = format!("{} ({} {}/{})", at.document, envelope.kind, envelope.metadata.namespace, envelope.metadata.name);
-    let version = envelope.api_version.strip_prefix(GROUP);
-    if !version.is_some_and(|version| ["v1", "v1beta1", "v1alpha3"].contains(&version)) {
-        return Err(at.fail("apiVersion", format!("{:?} is not supported; {GROUP}v1 is", envelope.api_version)));
-    }
-    let spec = match envelope.kind.as_str() {
-        "ServiceEntry" => Spec::ServiceEntry(typed(&at, "spec", envelope.spec)?),
-        "WorkloadEntry" => Spec::WorkloadEntry(typed(&at, "spec", envelope.spec)?),
-        "DestinationRule" => Spec::DestinationRule(typed(&at, "spec", envelope.spec)?),
-        "VirtualService" => Spec::VirtualService(typed(&at, "spec", envelope.spec)?),
-        other => {
-            return Err(at.fail(
-                "kind",
-                format!("{other} is not supported; ServiceEntry, WorkloadEntry, DestinationRule and VirtualService are"),
-            ));
-        }
-    };
-    Ok(Object { at, namespace: envelope.metadata.namespace, spec })
-}
-
-fn typed<T: DeserializeOwned>(at: &At, under: &str, value: Value) -> Result<T, ParseError> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        let field = match (under, path.as_str()) {
-            (under, ".") => under.to_owned(),
-            ("", path) => path.to_owned(),
-            (under, path) => format!("{under}.{path}"),
+impl Reading {
+    fn take(&mut self, mut document: Document, lenient: bool) -> Result<(), ParseError> {
+        let reason = match document.verdict {
+            Verdict::Read(kind) => {
+                let object = object(kind, &mut document)?;
+                self.add(object);
+                return Ok(());
+            }
+            Verdict::NotSupported if !lenient => {
+                // Whose it is helps, and is not asked for.
+                let _ = document.metadata();
+                let problem = format!("{} of {} is not supported; {SUPPORTED} are", document.kind, document.api_version);
+                return Err(document.at.fail("kind", problem));
+            }
+            Verdict::NotSupported => "not supported, skipped",
+            Verdict::NoEffect | Verdict::List => "no effect on what callers get",
         };
-        at.fail(field, error.into_inner())
-    })
+        *self.passed_over.entry((document.at.file, document.kind, reason)).or_default() += 1;
+        Ok(())
+    }
+
+    /// The last of several with one name counts, as if they were applied one after the other.
+    fn add(&mut self, object: Object) {
+        let is_same = |other: &Object| {
+            (other.spec.kind(), &other.namespace, &other.name) == (object.spec.kind(), &object.namespace, &object.name)
+        };
+        if let Some(at) = self.objects.iter().position(is_same) {
+            let first = self.objects.remove(at).at;
+            self.duplicates.push(object.at.fail("", format!("takes the place of {} in {}", first.document, first.file)));
+        }
+        self.objects.push(object);
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let lines = self.passed_over.iter().map(|((file, kind, reason), count)| format!("{file}: {kind} ({count}): {reason}"));
+        lines.collect()
+    }
+}
+
+fn object(kind: Kind, document: &mut Document) -> Result<Object, ParseError> {
+    let metadata = document.metadata()?;
+    let spec = match kind {
+        // An entry's own addresses and names in certificates say nothing about where its endpoints are.
+        Kind::ServiceEntry => Spec::ServiceEntry(document.spec(&["addresses", "subjectAltNames"])?),
+        Kind::WorkloadEntry => {
+            let mut workload: WorkloadEntry = document.spec(&[])?;
+            workload.labels.extend(metadata.labels.clone());
+            Spec::WorkloadEntry(workload)
+        }
+        Kind::DestinationRule => Spec::DestinationRule(document.spec(&[])?),
+        Kind::VirtualService => Spec::VirtualService(document.spec(&[])?),
+        Kind::Service => Spec::Service(document.spec(&super::kubernetes::WITHOUT_EFFECT)?),
+        Kind::EndpointSlice => Spec::EndpointSlice(document.whole()?),
+        Kind::Endpoints => Spec::Endpoints(document.whole()?),
+        Kind::Pod => Spec::Pod(document.whole()?),
+        Kind::Node => Spec::Node,
+    };
+    let at = document.at.clone();
+    Ok(Object { at, namespace: metadata.namespace.clone(), name: metadata.name.clone(), metadata, spec })
 }
 
 #[cfg(test)]
@@ -140,10 +186,76 @@ mod tests {
             let text = error(&format!("{HEAD}spec: {spec}\n"));
             assert!(text.contains(field), "{text}");
         }
-        assert!(error("apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {}\n").contains("apiVersion"));
-        assert!(error(&HEAD.replace("ServiceEntry", "Gateway")).contains("spec"));
-        let gateway = format!("{}spec: {{}}\n", HEAD.replace("ServiceEntry", "Gateway"));
-        assert!(error(&gateway).contains("Gateway is not supported"));
+    }
+
+    #[test]
+    fn the_kind_is_judged_before_anything_else() {
+        for (document, expected) in [
+            (
+                "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: a}\n",
+                "PeerAuthentication of security.istio.io/v1",
+            ),
+            ("apiVersion: example.org/v1\nkind: Thing\nwhatever: {}\n", "Thing of example.org/v1"),
+            ("apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: a}\n", "Sidecar of networking.istio.io/v1"),
+            ("apiVersion: networking.istio.io/v9\nkind: ServiceEntry\n", "ServiceEntry of networking.istio.io/v9"),
+            ("apiVersion: serving.knative.dev/v1\nkind: Service\n", "Service of serving.knative.dev/v1"),
+        ] {
+            let text = error(document);
+            assert!(text.contains(&format!("kind: {expected} is not supported")), "{text}");
+        }
+        assert!(error("metadata: {name: a}\n").contains("kind: is missing"));
+        assert!(error("- 1\n").contains("an object with kind and apiVersion"));
+    }
+
+    fn mesh(text: &str, options: &Options) -> Mesh {
+        read(&[Source { name: "mesh.yaml".into(), text: text.into() }], options).expect("read")
+    }
+
+    #[test]
+    fn what_has_no_effect_is_passed_over_and_said_and_so_is_what_is_not_supported_when_asked_for() {
+        let idle = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: sleep}\n---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: b}\n\
+            ---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: b}\nspec: {}\n---\napiVersion: networking.istio.io/v1\nkind: Gateway\n\
+            metadata: {name: g}\nspec: {servers: []}\n";
+        let passed_over = mesh(idle, &Options::default());
+        assert!(passed_over.is_empty());
+        let expected = ["Deployment (1)", "Gateway (1)", "ServiceAccount (2)"]
+            .map(|kind| format!("mesh.yaml: {kind}: no effect on what callers get"));
+        assert_eq!(passed_over.notes(), expected);
+        let unsupported = "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: a}\n";
+        let lenient = mesh(unsupported, &Options { lenient: true, ..Options::default() });
+        assert_eq!(lenient.notes(), ["mesh.yaml: Sidecar (1): not supported, skipped"]);
+    }
+
+    #[test]
+    fn a_list_is_opened_and_errors_say_which_item() {
+        let item = "{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: a}, spec: {hosts: [a], ports: []}}";
+        let list = |second: &str| format!("apiVersion: v1\nkind: List\nitems:\n- {item}\n- {second}\n");
+        assert_eq!(mesh(&list(&item.replace("name: a", "name: b").replace("[a]", "[b]")), &Options::default()).len(), 2);
+        let text = error(&list(&item.replace("name: a", "name: b").replace("[a]", "1")));
+        assert!(text.starts_with("mesh.yaml: document 1, items[1] (ServiceEntry default/b): spec.hosts: "), "{text}");
+    }
+
+    #[test]
+    fn null_is_absent_and_so_is_status() {
+        let nulls = format!(
+            "{HEAD}spec: {{hosts: [a.demo.svc.cluster.local], ports: [], endpoints: null, workloadSelector: null}}\nstatus: {{}}\n---\n\
+            {}spec: {{host: a, subsets: null, trafficPolicy: null}}\n---\n{}spec: {{hosts: [a], http: [{{match: null, route: [{{destination: {{host: a}}}}]}}]}}\n",
+            HEAD.replace("ServiceEntry", "DestinationRule"),
+            HEAD.replace("ServiceEntry", "VirtualService")
+        );
+        assert_eq!(mesh(&nulls, &Options::default()).len(), 3);
+    }
+
+    #[test]
+    fn weights_that_have_no_sum_are_refused() {
+        let heavy = "{address: 127.0.0.1, weight: 4000000000}, {address: 127.0.0.2, weight: 4000000000}";
+        let text = error(&format!(
+            "{HEAD}spec: {{hosts: [a], resolution: STATIC, ports: [{{number: 80, name: http}}], endpoints: [{heavy}]}}\n"
+        ));
+        assert!(text.contains("weights of port 80 add up to more than 4294967295"), "{text}");
+        let route = "{destination: {host: a}, weight: 4000000000}";
+        let text = error_in("VirtualService", &format!("{{hosts: [a], http: [{{route: [{route}, {route}]}}]}}"));
+        assert!(text.contains("spec.http[0].route: weights add up to 8000000000"), "{text}");
     }
 
     /// A rule or route with this in place of what it says of traffic.
@@ -224,7 +336,8 @@ mod tests {
             ("match: [{}]", "match[0]: a condition is expected"),
             ("match: [{uri: {}}]", "match[0].uri: exact, prefix or regex"),
             ("match: [{headers: {x: {exact: a, prefix: b}}}]", "match[0].headers.x: one of exact, prefix and regex"),
-            ("match: [{port: 80}]", "match[0].port: unknown field"),
+            ("match: [{sourceLabels: {app: x}}]", "match[0].sourceLabels: unknown field"),
+            ("redirect: {uri: /x}", "route: only one of route, redirect and directResponse"),
             ("rewrite: {uri: /}", "rewrite: unknown field"),
         ] {
             let text =

@@ -6,16 +6,14 @@ use std::collections::HashMap;
 use envoy_types::pb::{
     envoy::{
         config::{
-            core::v3::RuntimeFractionalPercent,
+            core::v3::{DataSource, RuntimeFractionalPercent, data_source::Specifier},
             route::v3::{
-                HeaderMatcher, QueryParameterMatcher, RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost,
+                DirectResponseAction, RedirectAction, RetryPolicy, Route, RouteAction, RouteConfiguration, VirtualHost,
                 WeightedCluster,
-                header_matcher::HeaderMatchSpecifier,
-                query_parameter_matcher::QueryParameterMatchSpecifier,
+                redirect_action::{PathRewriteSpecifier, RedirectResponseCode, SchemeRewriteSpecifier},
                 retry_policy::{RetryBackOff, RetryHostPredicate, RetryPriority, retry_host_predicate, retry_priority},
                 route::Action,
                 route_action::{ClusterSpecifier, RequestMirrorPolicy},
-                route_match::PathSpecifier,
                 weighted_cluster::ClusterWeight,
             },
         },
@@ -28,51 +26,54 @@ use envoy_types::pb::{
                 host::previous_hosts::v3::PreviousHostsPredicate, priority::previous_priorities::v3::PreviousPrioritiesConfig,
             },
         },
-        r#type::{
-            matcher::v3::{RegexMatcher, StringMatcher, string_matcher::MatchPattern},
-            v3::{FractionalPercent, fractional_percent::DenominatorType},
-        },
+        r#type::v3::{FractionalPercent, fractional_percent::DenominatorType},
     },
-    google::protobuf::{Any, BoolValue, UInt32Value},
+    google::protobuf::{Any, UInt32Value},
 };
 use prost::Message;
 
 use super::{
     duration::to_proto,
     generate::cluster_name,
-    mesh::full_host,
-    objects::{Protocol, ServicePort},
+    host::spelled_host,
+    mesh::Object,
+    route_match::{any_path, route_match, takes_everything},
+    service::Port,
     virtual_service::{
-        AbortStatus, Destination, Fault, HttpMatch, HttpRoute, Percent, Retries, RouteDestination, StringMatch, VirtualService,
+        AbortStatus, DerivePort, Destination, Fault, HttpMatch, HttpRoute, Percent, Redirect, RedirectCode, Retries,
+        RouteDestination, VirtualService,
     },
 };
 
 /// What istiod retries on when nobody says.
 const RETRY_ON: &str = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
 
-pub(super) fn routes(name: &str, host: &str, port: &ServicePort, service: Option<(&VirtualService, &str)>) -> RouteConfiguration {
-    if port.protocol == Protocol::Tcp {
+pub(super) fn routes(name: &str, host: &str, port: &Port, services: &[(&Object, &VirtualService)]) -> RouteConfiguration {
+    if !port.protocol.is_http() {
         return RouteConfiguration { name: name.into(), ..Default::default() };
     }
-    let routes = match service {
-        Some((service, namespace)) => {
-            let context = Context { namespace, port: port.number };
-            service.http.iter().flat_map(|http| context.routes(http)).collect()
-        }
-        None => vec![Route {
-            name: "default".into(),
-            r#match: Some(any_path()),
-            action: Some(Action::Route(RouteAction {
-                cluster_specifier: Some(ClusterSpecifier::Cluster(cluster_name(host, port.number, ""))),
-                timeout: Some(Default::default()),
-                retry_policy: retry_policy(None),
-                ..Default::default()
-            })),
-            ..Default::default()
-        }],
+    let of_service = |(object, service): &(&Object, &VirtualService)| {
+        let context = Context { namespace: &object.namespace, port: port.number };
+        Some(context.all_routes(service)).filter(|routes| !routes.is_empty())
     };
+    // Routes for other ports only are none.
+    let routes = services.iter().find_map(of_service).unwrap_or_else(|| vec![default_route(host, port.number)]);
     let virtual_host = VirtualHost { name: name.into(), domains: vec!["*".into()], routes, ..Default::default() };
     RouteConfiguration { name: name.into(), virtual_hosts: vec![virtual_host], ..Default::default() }
+}
+
+fn default_route(host: &str, port: u16) -> Route {
+    Route {
+        name: "default".into(),
+        r#match: Some(any_path()),
+        action: Some(Action::Route(RouteAction {
+            cluster_specifier: Some(ClusterSpecifier::Cluster(cluster_name(host, port, ""))),
+            timeout: Some(Default::default()),
+            retry_policy: retry_policy(None),
+            ..Default::default()
+        })),
+        ..Default::default()
+    }
 }
 
 /// Where a VirtualService is applied.
@@ -84,15 +85,18 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Up to the first that takes everything.
+    fn all_routes(&self, service: &VirtualService) -> Vec<Route> {
+        let mut routes: Vec<Route> = service.http.iter().flat_map(|http| self.routes(http)).collect();
+        if let Some(last) = routes.iter().position(|route| route.r#match.as_ref().is_some_and(takes_everything)) {
+            routes.truncate(last + 1);
+        }
+        routes
+    }
+
     /// One route for every match.
     fn routes(&self, http: &HttpRoute) -> Vec<Route> {
-        let action = Action::Route(RouteAction {
-            cluster_specifier: Some(self.specifier(&http.route)),
-            timeout: Some(http.timeout.map(to_proto).unwrap_or_default()),
-            retry_policy: retry_policy(http.retries.as_ref()),
-            request_mirror_policies: self.mirrors(http),
-            ..Default::default()
-        });
+        let action = self.action(http);
         let faults: HashMap<String, Any> = http
             .fault
             .iter()
@@ -111,12 +115,64 @@ impl Context<'_> {
             return vec![to_route(http.name.clone(), any_path())];
         }
         let name = |m: &HttpMatch| if m.name.is_empty() { http.name.clone() } else { format!("{}.{}", http.name, m.name) };
-        http.matches.iter().map(|m| to_route(name(m), route_match(m))).collect()
+        let applied = http.matches.iter().filter(|condition| condition.applies(self.port));
+        applied.map(|m| to_route(name(m), route_match(m))).collect()
+    }
+
+    fn action(&self, http: &HttpRoute) -> Action {
+        if let Some(redirect) = &http.redirect {
+            return Action::Redirect(self.redirect(redirect));
+        }
+        if let Some(response) = &http.direct_response {
+            let body = response.body.as_ref();
+            return Action::DirectResponse(DirectResponseAction {
+                status: response.status,
+                body: body
+                    .map(|body| DataSource { specifier: Some(Specifier::InlineString(body.string.clone())), ..Default::default() }),
+                ..Default::default()
+            });
+        }
+        Action::Route(RouteAction {
+            cluster_specifier: Some(self.specifier(&http.route)),
+            timeout: Some(http.timeout.map(to_proto).unwrap_or_default()),
+            retry_policy: retry_policy(http.retries.as_ref()),
+            request_mirror_policies: self.mirrors(http),
+            ..Default::default()
+        })
+    }
+
+    fn redirect(&self, redirect: &Redirect) -> RedirectAction {
+        let port = match redirect.derive_port {
+            Some(DerivePort::FromRequestPort) => self.port,
+            Some(DerivePort::FromProtocolDefault) => 0,
+            None => redirect.port.unwrap_or_default(),
+        };
+        let is_default = matches!((port, redirect.scheme.as_str()), (80, "" | "http") | (443, "https"));
+        RedirectAction {
+            host_redirect: redirect.authority.clone(),
+            path_rewrite_specifier: Some(if redirect.prefix_rewrite.is_empty() {
+                PathRewriteSpecifier::PathRedirect(redirect.uri.clone())
+            } else {
+                PathRewriteSpecifier::PrefixRewrite(redirect.prefix_rewrite.clone())
+            }),
+            scheme_rewrite_specifier: Some(redirect.scheme.clone())
+                .filter(|scheme| !scheme.is_empty())
+                .map(SchemeRewriteSpecifier::SchemeRedirect),
+            port_redirect: if is_default { 0 } else { port.into() },
+            response_code: match redirect.redirect_code {
+                RedirectCode::MovedPermanently => RedirectResponseCode::MovedPermanently,
+                RedirectCode::Found => RedirectResponseCode::Found,
+                RedirectCode::SeeOther => RedirectResponseCode::SeeOther,
+                RedirectCode::TemporaryRedirect => RedirectResponseCode::TemporaryRedirect,
+                RedirectCode::PermanentRedirect => RedirectResponseCode::PermanentRedirect,
+            } as i32,
+            ..Default::default()
+        }
     }
 
     fn cluster(&self, destination: &Destination) -> String {
         let port = destination.port.as_ref().map_or(self.port, |port| port.number);
-        cluster_name(&full_host(&destination.host, self.namespace), port, &destination.subset)
+        cluster_name(&spelled_host(&destination.host, self.namespace), port, &destination.subset)
     }
 
     fn specifier(&self, destinations: &[RouteDestination]) -> ClusterSpecifier {
@@ -235,56 +291,6 @@ fn http_fault(fault: &Fault) -> HttpFault {
         ..Default::default()
     });
     HttpFault { delay, abort, ..Default::default() }
-}
-
-fn any_path() -> RouteMatch {
-    RouteMatch { path_specifier: Some(PathSpecifier::Prefix("/".into())), ..Default::default() }
-}
-
-fn route_match(http: &HttpMatch) -> RouteMatch {
-    let path = match &http.uri {
-        None | Some(StringMatch::Present) => PathSpecifier::Prefix("/".into()),
-        Some(StringMatch::Exact(path)) => PathSpecifier::Path(path.clone()),
-        Some(StringMatch::Prefix(path)) => PathSpecifier::Prefix(path.clone()),
-        Some(StringMatch::Regex(regex)) => PathSpecifier::SafeRegex(RegexMatcher { regex: regex.clone(), ..Default::default() }),
-    };
-    let headers = http.headers.iter().map(|(name, value)| header(name, value));
-    let without = http.without_headers.iter().map(|(name, value)| HeaderMatcher {
-        invert_match: true,
-        treat_missing_header_as_empty: !matches!(value, StringMatch::Present),
-        ..header(name, value)
-    });
-    let special = [(":method", &http.method), (":authority", &http.authority), (":scheme", &http.scheme)];
-    let special = special.iter().filter_map(|(name, value)| Some(header(name, value.as_ref()?)));
-    RouteMatch {
-        path_specifier: Some(path),
-        headers: headers.chain(without).chain(special).collect(),
-        query_parameters: http.query_params.iter().map(|(name, value)| query(name, value)).collect(),
-        // As istiod says it, for every condition that a VirtualService states.
-        case_sensitive: Some(BoolValue { value: !http.ignore_uri_case }),
-        ..Default::default()
-    }
-}
-
-fn header(name: &str, value: &StringMatch) -> HeaderMatcher {
-    let specifier = text(value).map_or(HeaderMatchSpecifier::PresentMatch(true), HeaderMatchSpecifier::StringMatch);
-    HeaderMatcher { name: name.into(), header_match_specifier: Some(specifier), ..Default::default() }
-}
-
-fn query(name: &str, value: &StringMatch) -> QueryParameterMatcher {
-    let specifier = text(value).map_or(QueryParameterMatchSpecifier::PresentMatch(true), QueryParameterMatchSpecifier::StringMatch);
-    QueryParameterMatcher { name: name.into(), query_parameter_match_specifier: Some(specifier) }
-}
-
-/// `None`: it must be there.
-fn text(value: &StringMatch) -> Option<StringMatcher> {
-    let pattern = match value {
-        StringMatch::Exact(text) => MatchPattern::Exact(text.clone()),
-        StringMatch::Prefix(text) => MatchPattern::Prefix(text.clone()),
-        StringMatch::Regex(regex) => MatchPattern::SafeRegex(RegexMatcher { regex: regex.clone(), ..Default::default() }),
-        StringMatch::Present => return None,
-    };
-    Some(StringMatcher { match_pattern: Some(pattern), ..Default::default() })
 }
 
 #[cfg(test)]

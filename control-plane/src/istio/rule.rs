@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-//! DestinationRule as it stands in YAML, and which of its settings count for a port and subset.
+//! DestinationRule as it stands in YAML, with exactly the fields that are supported.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, IgnoredAny},
+};
 
-use super::duration::duration;
+use super::{duration::duration, objects::Everywhere};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct DestinationRule {
     pub(super) host: String,
     #[serde(default)]
-    pub(super) traffic_policy: TrafficPolicy,
+    pub(super) traffic_policy: Option<TrafficPolicy>,
     #[serde(default)]
     pub(super) subsets: Vec<Subset>,
+    #[serde(default, rename = "exportTo")]
+    _export_to: Everywhere,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -24,7 +29,7 @@ pub(super) struct Subset {
     #[serde(default)]
     pub(super) labels: BTreeMap<String, String>,
     #[serde(default)]
-    pub(super) traffic_policy: TrafficPolicy,
+    pub(super) traffic_policy: Option<TrafficPolicy>,
 }
 
 /// Settings of a rule or subset, and of single ports of it.
@@ -68,30 +73,14 @@ pub(super) struct Settings<'a> {
 }
 
 impl DestinationRule {
-    /// A setting of the subset replaces the same setting of the rule; settings of a port stand alone, on either level.
-    pub(super) fn settings<'a>(&'a self, subset: Option<&'a Subset>, port: u16) -> Settings<'a> {
-        let (rule, _) = self.traffic_policy.of_port(port);
-        let Some(subset) = subset else { return rule };
-        let (own, alone) = subset.traffic_policy.of_port(port);
-        if alone {
-            return own;
-        }
-        Settings {
-            load_balancer: own.load_balancer.or(rule.load_balancer),
-            connection_pool: own.connection_pool.or(rule.connection_pool),
-            outlier_detection: own.outlier_detection.or(rule.outlier_detection),
-            tls: own.tls.or(rule.tls),
-        }
-    }
-
     /// Every group of settings as it is written, with the path of its field.
     pub(super) fn all_settings(&self) -> Vec<(String, Settings<'_>)> {
-        let policies = [("spec.trafficPolicy".to_owned(), &self.traffic_policy)].into_iter().chain(
-            self.subsets
-                .iter()
-                .enumerate()
-                .map(|(index, subset)| (format!("spec.subsets[{index}].trafficPolicy"), &subset.traffic_policy)),
-        );
+        let own = self.traffic_policy.iter().map(|policy| ("spec.trafficPolicy".to_owned(), policy));
+        let of_subsets =
+            self.subsets.iter().enumerate().filter_map(|(index, subset)| {
+                Some((format!("spec.subsets[{index}].trafficPolicy"), subset.traffic_policy.as_ref()?))
+            });
+        let policies = own.chain(of_subsets);
         let mut all = Vec::new();
         for (field, policy) in policies {
             all.extend(
@@ -107,10 +96,10 @@ impl DestinationRule {
     }
 
     /// Where this outlier detection is written.
-    pub(super) fn field_of(&self, outliers: &OutlierDetection) -> String {
+    pub(super) fn field_of(&self, outliers: &OutlierDetection) -> Option<String> {
         let is_there = |settings: &Settings<'_>| settings.outlier_detection.is_some_and(|own| std::ptr::eq(own, outliers));
         let found = self.all_settings().into_iter().find(|(_, settings)| is_there(settings));
-        found.map_or_else(|| "spec".into(), |(field, _)| format!("{field}.outlierDetection"))
+        found.map(|(field, _)| format!("{field}.outlierDetection"))
     }
 }
 
@@ -143,7 +132,7 @@ impl TrafficPolicy {
     }
 
     /// The settings for a port, and whether they are its own.
-    fn of_port(&self, port: u16) -> (Settings<'_>, bool) {
+    pub(super) fn of_port(&self, port: u16) -> (Settings<'_>, bool) {
         match self.port_level_settings.iter().find(|settings| settings.port.number == port) {
             Some(own) => (own.settings(), true),
             None => (self.settings(), false),
@@ -193,12 +182,29 @@ impl TryFrom<LocalityFields> for LocalityOff {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Tls {
     pub(super) mode: TlsMode,
+    // What TLS would be; it is not originated by those who are served.
+    #[serde(default, rename = "sni")]
+    _sni: IgnoredAny,
+    #[serde(default, rename = "subjectAltNames")]
+    _subject_alt_names: IgnoredAny,
+    #[serde(default, rename = "caCertificates")]
+    _ca_certificates: IgnoredAny,
+    #[serde(default, rename = "clientCertificate")]
+    _client_certificate: IgnoredAny,
+    #[serde(default, rename = "privateKey")]
+    _private_key: IgnoredAny,
+    #[serde(default, rename = "credentialName")]
+    _credential_name: IgnoredAny,
+    #[serde(default, rename = "insecureSkipVerify")]
+    _insecure_skip_verify: IgnoredAny,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(super) enum TlsMode {
     Disable,
+    Simple,
+    Mutual,
     IstioMutual,
 }
 
@@ -278,40 +284,5 @@ fn percent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> 
     match u32::deserialize(deserializer)? {
         percent @ 0..=100 => Ok(percent),
         other => Err(D::Error::custom(format!("{other} is above 100 percent"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_subset_replaces_setting_by_setting_and_a_port_stands_alone() {
-        let rule: DestinationRule = serde_yaml_ng::from_str(
-            "host: a
-trafficPolicy:
-  loadBalancer: {simple: RANDOM}
-  connectionPool: {http: {http2MaxRequests: 1}}
-  portLevelSettings: [{port: {number: 82}, tls: {mode: DISABLE}}]
-subsets:
-- {name: plain}
-- name: v1
-  trafficPolicy:
-    connectionPool: {http: {http2MaxRequests: 2}}
-    portLevelSettings: [{port: {number: 81}, connectionPool: {http: {http2MaxRequests: 3}}}]
-",
-        )
-        .expect("valid");
-        let shown = |subset: Option<usize>, port| {
-            let settings = rule.settings(subset.map(|index| &rule.subsets[index]), port);
-            let requests = settings.connection_pool.map(|pool| pool.http.http2_max_requests);
-            (requests, settings.load_balancer.is_some(), settings.tls.is_some())
-        };
-        assert_eq!(shown(None, 80), (Some(1), true, false));
-        assert_eq!(shown(Some(0), 80), (Some(1), true, false), "a subset that says nothing");
-        assert_eq!(shown(Some(1), 80), (Some(2), true, false));
-        assert_eq!(shown(Some(1), 81), (Some(3), false, false), "a port of a subset");
-        assert_eq!(shown(None, 82), (None, false, true), "a port of the rule");
-        assert_eq!(shown(Some(1), 82), (Some(2), false, true), "a subset over a port of the rule");
     }
 }

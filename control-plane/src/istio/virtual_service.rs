@@ -3,15 +3,39 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
-use super::{duration::duration, rule::PortSelector};
+use super::{duration::duration, objects::Everywhere, rule::PortSelector};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct VirtualService {
     pub(super) hosts: Vec<String>,
+    #[serde(default)]
+    gateways: Vec<String>,
+    #[serde(default)]
     pub(super) http: Vec<HttpRoute>,
+    /// Routes of connections are for sidecars; no list follows them.
+    #[serde(default)]
+    pub(super) tcp: Vec<IgnoredAny>,
+    #[serde(default)]
+    pub(super) tls: Vec<IgnoredAny>,
+    #[serde(default, rename = "exportTo")]
+    _export_to: Everywhere,
+}
+
+/// The gateway that stands for every caller in the mesh.
+const MESH: &str = "mesh";
+
+impl VirtualService {
+    /// Whether callers in the mesh follow it.
+    pub(super) fn is_for_the_mesh(&self) -> bool {
+        concerns_the_mesh(&self.gateways)
+    }
+}
+
+fn concerns_the_mesh(gateways: &[String]) -> bool {
+    gateways.is_empty() || gateways.iter().any(|gateway| gateway == MESH)
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -21,7 +45,12 @@ pub(super) struct HttpRoute {
     pub(super) name: String,
     #[serde(default, rename = "match")]
     pub(super) matches: Vec<HttpMatch>,
+    #[serde(default)]
     pub(super) route: Vec<RouteDestination>,
+    #[serde(default)]
+    pub(super) redirect: Option<Redirect>,
+    #[serde(default)]
+    pub(super) direct_response: Option<DirectResponse>,
     #[serde(default, deserialize_with = "duration")]
     pub(super) timeout: Option<Duration>,
     #[serde(default)]
@@ -48,14 +77,83 @@ pub(super) struct HttpMatch {
     pub(super) headers: BTreeMap<String, StringMatch>,
     pub(super) without_headers: BTreeMap<String, StringMatch>,
     pub(super) query_params: BTreeMap<String, StringMatch>,
+    port: Option<u16>,
+    gateways: Vec<String>,
 }
 
 impl HttpMatch {
+    /// Whether callers in the mesh may meet it on this port.
+    pub(super) fn applies(&self, port: u16) -> bool {
+        self.port.is_none_or(|own| own == port) && concerns_the_mesh(&self.gateways)
+    }
+
     /// It takes every request, which it should say by not being there.
     pub(super) fn is_empty(&self) -> bool {
-        [&self.uri, &self.method, &self.authority, &self.scheme].iter().all(|part| part.is_none())
+        let is_anywhere = self.port.is_none() && self.gateways.is_empty();
+        is_anywhere
+            && [&self.uri, &self.method, &self.authority, &self.scheme].iter().all(|part| part.is_none())
             && [&self.headers, &self.without_headers, &self.query_params].iter().all(|parts| parts.is_empty())
     }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Redirect {
+    pub(super) uri: String,
+    pub(super) prefix_rewrite: String,
+    pub(super) authority: String,
+    pub(super) port: Option<u16>,
+    pub(super) derive_port: Option<DerivePort>,
+    pub(super) scheme: String,
+    pub(super) redirect_code: RedirectCode,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum DerivePort {
+    FromProtocolDefault,
+    FromRequestPort,
+}
+
+/// A status that redirects.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(try_from = "u32")]
+pub(super) enum RedirectCode {
+    #[default]
+    MovedPermanently,
+    Found,
+    SeeOther,
+    TemporaryRedirect,
+    PermanentRedirect,
+}
+
+impl TryFrom<u32> for RedirectCode {
+    type Error = String;
+
+    fn try_from(status: u32) -> Result<Self, Self::Error> {
+        match status {
+            0 | 301 => Ok(Self::MovedPermanently),
+            302 => Ok(Self::Found),
+            303 => Ok(Self::SeeOther),
+            307 => Ok(Self::TemporaryRedirect),
+            308 => Ok(Self::PermanentRedirect),
+            other => Err(format!("{other} is none of 301, 302, 303, 307 and 308")),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DirectResponse {
+    pub(super) status: u32,
+    #[serde(default)]
+    pub(super) body: Option<Body>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Body {
+    pub(super) string: String,
 }
 
 /// How a text is compared.

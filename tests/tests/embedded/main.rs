@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 mod cases;
+mod samples;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,6 +19,7 @@ use cases::{CASES, yaml};
 use proxyless_control_plane::{Server, ads, istio};
 use proxyless_core::{Client, model::State, store::Entry};
 use proxyless_tests::{Istiod, PATIENCE};
+use samples::samples;
 use serde_json::{Value, json};
 
 fn open(server: &str) -> Arc<Client> {
@@ -41,7 +43,7 @@ fn shown(entry: &Entry) -> String {
 }
 
 /// Every target's state once none is pending any more and nothing has changed for a moment.
-fn settled(client: &Client, targets: &[&str]) -> Vec<String> {
+fn settled(client: &Client, targets: &[String]) -> Vec<String> {
     for target in targets {
         client.watch(target).unwrap();
     }
@@ -179,23 +181,54 @@ fn compare(case: &str, fields: &Fields, real: &BTreeMap<&str, Resources>, ours: 
     wrong
 }
 
+const NAMESPACES: &str =
+    "{apiVersion: v1, kind: Namespace, metadata: {name: demo}}\n---\n{apiVersion: v1, kind: Namespace, metadata: {name: other}}";
+
+/// Name, YAML and targets of every case and sample.
+fn all() -> Vec<(String, String, Vec<String>)> {
+    let cases = CASES.iter().map(|(name, text, targets)| {
+        ((*name).to_owned(), yaml(text), targets.iter().map(|target| (*target).to_owned()).collect::<Vec<_>>())
+    });
+    cases.chain(samples().into_iter().map(|sample| (sample.name, sample.yaml, sample.targets))).collect()
+}
+
+#[test]
+fn every_sample_lists_something_and_every_virtual_service_changes_an_answer() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let answers = |yaml: &str, targets: &[String]| {
+        let state = istio::generate(&istio::parse(Path::new("sample"), yaml).unwrap(), 1);
+        let server = runtime.block_on(Server::start("127.0.0.1:0".parse().unwrap(), state, true)).unwrap();
+        settled(&open(&format!("http://{}", server.address())), targets)
+    };
+    let samples = samples();
+    assert!(samples.len() >= 25);
+    for sample in samples {
+        let shown = answers(&sample.yaml, &sample.targets);
+        let has_list = shown.iter().any(|answer| answer.starts_with("ready") && !answer.contains("[]"));
+        assert!(has_list || !sample.has_workloads() || sample.yaml.contains("ISTIO_MUTUAL"), "{}: {shown:?}", sample.name);
+        for (name, rest) in sample.without_each_virtual_service() {
+            let changes = answers(&rest, &sample.targets) != shown;
+            assert_eq!(changes, !sample.is_for_gateways(), "{}: {name}", sample.name);
+        }
+    }
+}
+
 #[test]
 fn the_embedded_control_plane_sends_what_istiod_sends_in_every_field_that_is_used() {
     let istiod = Istiod::start();
-    istiod.apply("{apiVersion: v1, kind: Namespace, metadata: {name: demo}}");
+    istiod.apply(NAMESPACES);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let embedded = runtime.block_on(Server::start("127.0.0.1:0".parse().unwrap(), ads::State::new(0), true)).unwrap();
     let (dump, fields) = (Dump::new(), Fields::read());
     let mut wrong = BTreeSet::new();
-    for (number, (name, text, _)) in CASES.iter().enumerate() {
-        let yaml = yaml(text);
+    for (number, (name, yaml, _)) in all().into_iter().enumerate() {
         istiod.apply(&yaml);
-        embedded.publish(istio::generate(&istio::parse(Path::new(name), &yaml).unwrap(), number as u64 + 1));
+        embedded.publish(istio::generate(&istio::parse(Path::new(&name), &yaml).unwrap(), number as u64 + 1));
         let ours = dump.all(embedded.address());
         // istiod may still be busy with the case before.
         let deadline = Instant::now() + Duration::from_millis(1500);
         wrong.extend(loop {
-            let found = compare(name, &fields, &dump.all(istiod.address()), &ours);
+            let found = compare(&name, &fields, &dump.all(istiod.address()), &ours);
             if found.is_empty() || Instant::now() >= deadline {
                 break found;
             }
@@ -208,20 +241,19 @@ fn the_embedded_control_plane_sends_what_istiod_sends_in_every_field_that_is_use
 #[test]
 fn the_embedded_control_plane_says_what_istiod_says() {
     let istiod = Istiod::start();
-    istiod.apply("{apiVersion: v1, kind: Namespace, metadata: {name: demo}}");
+    istiod.apply(NAMESPACES);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let embedded = runtime.block_on(Server::start("127.0.0.1:0".parse().unwrap(), ads::State::new(0), true)).unwrap();
     let mut different = Vec::new();
-    for (number, (name, text, targets)) in CASES.iter().enumerate() {
-        let yaml = yaml(text);
+    for (number, (name, yaml, targets)) in all().into_iter().enumerate() {
         istiod.apply(&yaml);
-        embedded.publish(istio::generate(&istio::parse(Path::new(name), &yaml).unwrap(), number as u64 + 1));
+        embedded.publish(istio::generate(&istio::parse(Path::new(&name), &yaml).unwrap(), number as u64 + 1));
         // A handle of its own for each, so that no case sees what the one before has left.
         let (real, ours) = (open(&istiod.plaintext()), open(&format!("http://{}", embedded.address())));
         // istiod may still be busy with the case before, and an old answer may stand in for one that leads nowhere.
         let deadline = Instant::now() + PATIENCE;
         let (real, ours) = loop {
-            let both = (settled(&real, targets), settled(&ours, targets));
+            let both = (settled(&real, &targets), settled(&ours, &targets));
             if both.0 == both.1 || Instant::now() >= deadline {
                 break both;
             }
@@ -234,5 +266,4 @@ fn the_embedded_control_plane_says_what_istiod_says() {
         istiod.delete(&yaml);
     }
     assert!(different.is_empty(), "{} differences\n{}", different.len(), different.join("\n"));
-    assert!(CASES.len() >= 25);
 }
