@@ -4,9 +4,12 @@
 //! One file per identity (server, namespace, service account, cluster, locality, labels, profile: not the pod's name or address),
 //! readable by its owner only: magic, version, checksum, then a protobuf message. Written whole beside the old one and renamed
 //! over it. Of every resource only the fields that this client reads are kept, so that no inline secret of a cluster gets there.
+//!
+//! What is kept outlives the run that has seen it: a resource goes when a server says that it is gone, or when nobody has seen it
+//! for [`LIFE`], not because this run has not asked for it yet, or no longer does.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     path::{Path, PathBuf},
@@ -20,7 +23,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{
     authority::Saved,
-    protocol::{Effect, Kind, Time},
+    protocol::{Effect, Gone, Kind, Time},
     resource::kept_fields,
 };
 
@@ -33,6 +36,10 @@ const MAX_BYTES: u64 = 1 << 30;
 const COLLECT: Duration = Duration::from_secs(1);
 /// and so long lies between two writes at least.
 const REST: Duration = Duration::from_secs(10);
+/// What no run has seen for so long is dropped.
+const LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// A file that was begun so long ago has lost its writer.
+const ABANDONED: Duration = Duration::from_secs(60);
 
 #[derive(Clone, PartialEq, Message)]
 struct Contents {
@@ -52,6 +59,9 @@ struct Entry {
     name: String,
     #[prost(bytes = "bytes", tag = "3")]
     body: Bytes,
+    /// When a server last had it.
+    #[prost(uint64, tag = "4")]
+    seen_at: u64,
 }
 
 /// What a file held.
@@ -63,21 +73,48 @@ pub struct Found {
     pub age: Duration,
 }
 
+/// A resource.
+type Key = (Kind, Arc<str>);
+
 /// Collects what is accepted and says when it must be written.
 #[derive(Debug)]
 pub struct Cache {
     path: PathBuf,
     identity: String,
-    entries: BTreeMap<(Kind, Arc<str>), Bytes>,
+    entries: BTreeMap<Key, Bytes>,
+    /// Those of them that nobody asks for any more: the file keeps them.
+    unasked: BTreeSet<Key>,
+    /// What a server has said to be gone since the last writing.
+    gone: BTreeSet<Key>,
+    /// Clusters are asked for as a whole, and since when there has been an answer.
+    whole: Whole,
     changed_at: Option<Time>,
     written_at: Option<Time>,
 }
 
+/// Whether what a run knows of clusters is all there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whole {
+    /// They are asked for by name.
+    Never,
+    Unanswered,
+    AnsweredAt(Time),
+}
+
 impl Cache {
-    /// The file of this identity in a folder. Nothing is read or written yet.
-    pub fn new(folder: &Path, identity: &str) -> Self {
+    /// The file of this identity in a folder. Nothing is read or written yet. `all_clusters`: they are asked for as a whole.
+    pub fn new(folder: &Path, identity: &str, all_clusters: bool) -> Self {
         let path = folder.join(format!("proxyless-{:032x}.cache", xxh3_128(identity.as_bytes())));
-        Self { path, identity: identity.into(), entries: BTreeMap::new(), changed_at: None, written_at: None }
+        Self {
+            path,
+            identity: identity.into(),
+            entries: BTreeMap::new(),
+            unasked: BTreeSet::new(),
+            gone: BTreeSet::new(),
+            whole: if all_clusters { Whole::Unanswered } else { Whole::Never },
+            changed_at: None,
+            written_at: None,
+        }
     }
 
     /// Where it is kept, and as whose.
@@ -87,19 +124,34 @@ impl Cache {
 
     /// Takes note of what a live server said.
     pub fn note<V>(&mut self, effect: &Effect<V>, now: Time) {
-        let changed = match effect {
+        match effect {
             Effect::Update { kind, name, body, .. } => {
-                self.entries.insert((*kind, Arc::clone(name)), kept_fields(*kind, body));
-                true
+                let key = (*kind, Arc::clone(name));
+                self.unasked.remove(&key);
+                self.gone.remove(&key);
+                self.entries.insert(key, kept_fields(*kind, body));
             }
-            Effect::Remove { kind, name, .. } | Effect::Forget { kind, name } => {
-                self.entries.remove(&(*kind, Arc::clone(name))).is_some()
+            // Silence says nothing about what was there.
+            Effect::Remove { gone: Gone::Unanswered, .. } => return,
+            Effect::Remove { kind, name, .. } => {
+                let key = (*kind, Arc::clone(name));
+                self.entries.remove(&key);
+                self.gone.insert(key);
             }
-            _ => false,
-        };
-        if changed {
-            self.changed_at.get_or_insert(now);
+            Effect::Forget { kind, name } => {
+                let key = (*kind, Arc::clone(name));
+                if self.entries.contains_key(&key) {
+                    self.unasked.insert(key);
+                }
+                return;
+            }
+            Effect::Answered(Kind::Cluster) if self.whole == Whole::Unanswered => {
+                self.whole = Whole::AnsweredAt(now);
+                return;
+            }
+            _ => return,
         }
+        self.changed_at.get_or_insert(now);
     }
 
     /// When something must be written.
@@ -112,14 +164,20 @@ impl Cache {
     pub fn take(&mut self, now: Time) -> Option<Unwritten> {
         self.changed_at.take()?;
         self.written_at = Some(now);
+        let seen_at = since_1970(SystemTime::now());
         let entries = self.entries.iter().map(|((kind, name), body)| Entry {
             kind: *kind as u32,
             name: name.to_string(),
             body: body.clone(),
+            seen_at,
         });
-        let saved_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let contents = Contents { identity: self.identity.clone(), saved_at, entries: entries.collect() };
-        Some(Unwritten { path: self.path.clone(), contents })
+        let contents = Contents { identity: self.identity.clone(), saved_at: seen_at, entries: entries.collect() };
+        for key in std::mem::take(&mut self.unasked) {
+            self.entries.remove(&key);
+        }
+        // A server may give its first state in parts.
+        let all_clusters = matches!(self.whole, Whole::AnsweredAt(at) if now.saturating_sub(at) >= COLLECT);
+        Some(Unwritten { path: self.path.clone(), contents, gone: std::mem::take(&mut self.gone), all_clusters })
     }
 }
 
@@ -128,19 +186,23 @@ impl Cache {
 pub struct Unwritten {
     path: PathBuf,
     contents: Contents,
+    gone: BTreeSet<Key>,
+    all_clusters: bool,
 }
 
 impl Unwritten {
-    /// Writes it, whole or not at all. Blocks.
+    /// Writes it, whole or not at all, with what is there already and still counts. Blocks.
     ///
     /// # Errors
     /// With the path.
-    pub fn write(self) -> io::Result<()> {
+    pub fn write(mut self) -> io::Result<()> {
         let at = |error: io::Error, path: &Path| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(|error| at(error, folder))?;
+        let folder = self.path.parent().unwrap_or(Path::new(".")).to_owned();
+        fs::create_dir_all(&folder).map_err(|error| at(error, &folder))?;
+        self.add_earlier();
+        self.sweep(&folder);
         let bytes = sealed(&self.contents.encode_to_vec());
-        // Two processes of one identity write the same thing; each needs a name of its own until it is whole.
+        // Two processes of one identity may write at the same time; each needs a name of its own until it is whole.
         let next = self.path.with_extension(format!("{}.new", std::process::id()));
         let written = write_private(&next, &bytes).and_then(|()| fs::rename(&next, &self.path));
         written.map_err(|error| {
@@ -149,6 +211,41 @@ impl Unwritten {
             at(error, &next)
         })
     }
+
+    /// What earlier runs have seen, and this one has not been told to be gone, stays.
+    fn add_earlier(&mut self) {
+        // A file that cannot be read is replaced: whoever wanted it has been told why.
+        let Ok(Some(earlier)) = load(&self.path, &self.contents.identity) else { return };
+        let now = self.contents.saved_at;
+        let known: BTreeSet<(u32, &str)> = self.contents.entries.iter().map(|entry| (entry.kind, &*entry.name)).collect();
+        let gone: BTreeSet<(u32, &str)> = self.gone.iter().map(|(kind, name)| (*kind as u32, &**name)).collect();
+        let counts = |entry: &Entry| {
+            let key = (entry.kind, &*entry.name);
+            // New-style names are asked for one by one.
+            let unlisted = self.all_clusters && entry.kind == Kind::Cluster as u32 && !entry.name.starts_with("xdstp:");
+            !known.contains(&key) && !gone.contains(&key) && !unlisted && now.saturating_sub(entry.seen_at) < LIFE.as_secs()
+        };
+        // A file of an older version has one time for all.
+        let dated = |entry: Entry| Entry { seen_at: if entry.seen_at == 0 { earlier.saved_at } else { entry.seen_at }, ..entry };
+        let kept: Vec<Entry> = earlier.entries.into_iter().map(dated).filter(counts).collect();
+        self.contents.entries.extend(kept);
+    }
+
+    /// Removes what processes that were killed while they wrote have left behind.
+    fn sweep(&self, folder: &Path) {
+        let Some(stem) = self.path.file_stem().map(|stem| format!("{}.", stem.to_string_lossy())) else { return };
+        for file in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = file.file_name().to_string_lossy().into_owned();
+            let age = file.metadata().and_then(|data| data.modified()).ok().and_then(|at| at.elapsed().ok());
+            if name.starts_with(&stem) && name.ends_with(".new") && age.is_some_and(|age| age > ABANDONED) {
+                let _ = fs::remove_file(file.path());
+            }
+        }
+    }
+}
+
+fn since_1970(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Contents behind the header that fits them.
@@ -184,15 +281,8 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// Why a file that is there is not used; for people.
 pub fn read(path: &Path, identity: &str) -> Result<Option<Found>, String> {
-    let fail = |what: &dyn std::fmt::Display| format!("{} is not used: {what}", path.display());
-    let mut file = match File::open(path) {
-        Ok(file) => file.take(MAX_BYTES),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(fail(&error)),
-    };
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(|error| fail(&error))?;
-    parse(bytes.into(), identity).map(Some).map_err(|what| fail(&what))
+    let found = load(path, identity).and_then(|contents| contents.map(Found::of).transpose());
+    found.map_err(|what| format!("{} is not used: {what}", path.display()))
 }
 
 /// The inner part of [`read`], without a disk.
@@ -200,6 +290,21 @@ pub fn read(path: &Path, identity: &str) -> Result<Option<Found>, String> {
 /// # Errors
 /// What is wrong with the bytes.
 pub fn parse(bytes: Bytes, identity: &str) -> Result<Found, String> {
+    Found::of(unseal(bytes, identity)?)
+}
+
+fn load(path: &Path, identity: &str) -> Result<Option<Contents>, String> {
+    let mut file = match File::open(path) {
+        Ok(file) => file.take(MAX_BYTES),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    unseal(bytes.into(), identity).map(Some)
+}
+
+fn unseal(bytes: Bytes, identity: &str) -> Result<Contents, String> {
     if bytes.len() < HEADER || &bytes[..4] != MAGIC {
         return Err("it is no cache of ours".into());
     }
@@ -214,97 +319,23 @@ pub fn parse(bytes: Bytes, identity: &str) -> Result<Found, String> {
     if contents.identity != identity {
         return Err("it was saved by another identity".into());
     }
-    let kind = |number: u32| Kind::ALL.into_iter().find(|kind| *kind as u32 == number);
-    let saved = contents
-        .entries
-        .into_iter()
-        .map(|entry| Some(Saved { kind: kind(entry.kind)?, name: entry.name.into(), body: entry.body }))
-        .collect::<Option<_>>()
-        .ok_or("it holds resources of an unknown kind")?;
-    let saved_at = UNIX_EPOCH.checked_add(Duration::from_secs(contents.saved_at)).ok_or("its time is out of range")?;
-    Ok(Found { saved, age: SystemTime::now().duration_since(saved_at).unwrap_or_default() })
+    Ok(contents)
+}
+
+impl Found {
+    fn of(contents: Contents) -> Result<Self, String> {
+        let kind = |number: u32| Kind::ALL.into_iter().find(|kind| *kind as u32 == number);
+        let saved = contents
+            .entries
+            .into_iter()
+            .map(|entry| Some(Saved { kind: kind(entry.kind)?, name: entry.name.into(), body: entry.body }))
+            .collect::<Option<_>>()
+            .ok_or("it holds resources of an unknown kind")?;
+        let saved_at = UNIX_EPOCH.checked_add(Duration::from_secs(contents.saved_at)).ok_or("its time is out of range")?;
+        Ok(Self { saved, age: SystemTime::now().duration_since(saved_at).unwrap_or_default() })
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn update(name: &str, body: &'static [u8]) -> Effect<()> {
-        Effect::Update { kind: Kind::Endpoints, name: name.into(), value: (), body: Bytes::from_static(body) }
-    }
-
-    fn folder(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("proxyless-cache-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        folder
-    }
-
-    #[test]
-    fn what_was_written_is_read_back_and_only_by_its_owner() {
-        let folder = folder("round-trip");
-        let mut cache = Cache::new(&folder, "me");
-        let (path, identity) = cache.place();
-        assert!(read(&path, &identity).expect("no file is no error").is_none());
-        cache.note(&update("a", b"\x0a\x01a"), Duration::ZERO);
-        cache.note(&update("b", b"\x0a\x01b"), Duration::ZERO);
-        cache.note(&Effect::<()>::Forget { kind: Kind::Endpoints, name: "b".into() }, Duration::ZERO);
-        cache.take(Duration::ZERO).expect("changed").write().expect("writable");
-        let found = read(&path, &identity).expect("valid").expect("there");
-        assert_eq!(found.saved, [Saved { kind: Kind::Endpoints, name: "a".into(), body: Bytes::from_static(b"\x0a\x01a") }]);
-        assert!(found.age < Duration::from_secs(60), "{:?}", found.age);
-        #[cfg(unix)]
-        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).expect("there").permissions()) & 0o777, 0o600);
-        assert_eq!(fs::read_dir(&folder).expect("there").count(), 1, "nothing else is left there");
-        fs::remove_dir_all(folder).expect("ours");
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn an_old_file_that_others_may_read_does_not_lend_its_mode() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = folder("mode");
-        fs::create_dir_all(&folder).expect("writable");
-        let path = folder.join("key.pem");
-        fs::write(&path, "old").expect("writable");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("ours");
-        write_private(&path, b"new").expect("writable");
-        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read(&path).expect("there"), b"new");
-        fs::remove_dir_all(folder).expect("ours");
-    }
-
-    #[test]
-    fn changes_are_collected_and_writes_keep_apart() {
-        let mut cache = Cache::new(Path::new("/nowhere"), "me");
-        assert_eq!(cache.due(), None);
-        cache.note(&update("a", b""), Duration::from_secs(5));
-        cache.note(&update("b", b""), Duration::from_millis(5500));
-        assert_eq!(cache.due(), Some(Duration::from_secs(6)));
-        assert!(cache.take(Duration::from_secs(6)).is_some());
-        assert_eq!(cache.due(), None);
-        assert!(cache.take(Duration::from_secs(7)).is_none());
-        cache.note(&update("a", b""), Duration::from_secs(8));
-        assert_eq!(cache.due(), Some(Duration::from_secs(16)));
-    }
-
-    #[test]
-    fn a_corrupt_or_foreign_file_is_refused_with_the_reason() {
-        let folder = folder("corrupt");
-        let mut cache = Cache::new(&folder, "me");
-        let (path, _) = cache.place();
-        cache.note(&update("a", b"\x0a\x01a"), Duration::ZERO);
-        cache.take(Duration::ZERO).expect("changed").write().expect("writable");
-        let good = fs::read(&path).expect("there");
-        assert!(parse(good.clone().into(), "you").expect_err("another").contains("another identity"));
-        for at in 0..good.len() {
-            let mut bad = good.clone();
-            bad[at] ^= 1;
-            assert!(parse(bad.into(), "me").is_err(), "a flipped bit at {at}");
-            assert!(parse(good[..at].to_vec().into(), "me").is_err(), "cut at {at}");
-        }
-        fs::write(&path, b"something else").expect("writable");
-        let error = read(&path, "me").expect_err("not ours");
-        assert!(error.contains("no cache of ours") && error.contains(&*path.to_string_lossy()), "{error}");
-        fs::remove_dir_all(folder).expect("ours");
-    }
-}
+#[path = "cache_test.rs"]
+mod tests;

@@ -12,7 +12,8 @@ use std::{
 use bytes::Bytes;
 use prost::Message;
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, SanType};
-use x509_parser::{extensions::GeneralName, pem::Pem};
+use tokio::time::Instant;
+use x509_parser::{extensions::GeneralName, pem::Pem, time::ASN1Time};
 
 use crate::{
     backoff::{Backoff, Jitter},
@@ -48,10 +49,14 @@ pub struct Certificate {
     pub roots: String,
     /// The identity in it, for instance `spiffe://cluster.local/ns/demo/sa/echo`.
     pub identity: String,
-    /// When it was obtained; its own beginning lies earlier, for clocks that are behind.
+    /// When it was obtained, by this machine's clock.
     pub obtained: SystemTime,
-    /// Until when.
+    /// Until when, by the CA's clock.
     pub not_after: SystemTime,
+    /// For how long it was given out: what was asked for, or less. This machine's clock may be wrong, so that the time since it was
+    /// obtained is measured and not read.
+    life: Duration,
+    since: Instant,
 }
 
 impl std::fmt::Debug for Certificate {
@@ -61,7 +66,7 @@ impl std::fmt::Debug for Certificate {
 }
 
 impl Certificate {
-    fn from_chain(mut chain: Vec<String>, key: String) -> Result<Self, String> {
+    fn from_chain(mut chain: Vec<String>, key: String, asked: Duration) -> Result<Self, String> {
         let roots = chain.pop().filter(|_| !chain.is_empty()).ok_or("the CA answers without a chain and roots")?;
         let leaf = Pem::iter_from_buffer(chain[0].as_bytes()).next().ok_or("the CA answers without a certificate")?;
         let leaf = leaf.map_err(|error| format!("the CA's certificate is no PEM: {error}"))?;
@@ -71,21 +76,26 @@ impl Certificate {
             GeneralName::URI(uri) => Some((*uri).to_owned()),
             _ => None,
         });
-        let at = |seconds: i64| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.try_into().unwrap_or_default());
-        let not_after = at(parsed.validity().not_after.timestamp());
+        let at = |time: ASN1Time| SystemTime::UNIX_EPOCH + Duration::from_secs(time.timestamp().try_into().unwrap_or_default());
+        let (not_before, not_after) = (at(parsed.validity().not_before), at(parsed.validity().not_after));
+        // It begins earlier than it was made, for clocks that are behind.
+        let life = not_after.duration_since(not_before).unwrap_or_default().min(asked);
+        if life.is_zero() {
+            return Err("the CA's certificate ends before it begins".into());
+        }
         let identity = identity.ok_or("the CA's certificate names no identity")?;
-        Ok(Self { chain: chain.concat(), key, roots, identity, obtained: SystemTime::now(), not_after })
+        let (obtained, since) = (SystemTime::now(), Instant::now());
+        Ok(Self { chain: chain.concat(), key, roots, identity, obtained, not_after, life, since })
     }
 
-    /// When to renew it: at half its life, give or take a hundredth. `draw` is uniform in 0..1.
-    pub fn renew_at(&self, draw: f64) -> SystemTime {
-        let life = self.not_after.duration_since(self.obtained).unwrap_or_default();
-        self.obtained + life.mul_f64(0.5 + 0.01 * (2.0 * draw.clamp(0.0, 1.0) - 1.0))
+    /// How long after it was obtained to renew it: at half its life, give or take a hundredth. `draw` is uniform in 0..1.
+    pub fn renew_after(&self, draw: f64) -> Duration {
+        self.life.mul_f64(0.5 + 0.01 * (2.0 * draw.clamp(0.0, 1.0) - 1.0))
     }
 
     /// It can be used now.
-    pub fn is_valid(&self, now: SystemTime) -> bool {
-        now < self.not_after
+    pub fn is_valid(&self) -> bool {
+        self.since.elapsed() < self.life
     }
 }
 
@@ -97,11 +107,18 @@ impl Slot {
     /// The certificate, if there is one that is valid.
     pub fn get(&self) -> Option<Arc<Certificate>> {
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        held.filter(|certificate| certificate.is_valid(SystemTime::now()))
+        held.filter(|certificate| certificate.is_valid())
     }
 
     fn set(&self, certificate: Certificate) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(certificate));
+    }
+
+    #[cfg(test)]
+    pub(crate) fn holding(certificate: Certificate) -> Self {
+        let slot = Self::default();
+        slot.set(certificate);
+        slot
     }
 }
 
@@ -120,13 +137,13 @@ pub fn ask(identity: &str, life: Duration) -> Result<(KeyPair, Bytes), String> {
     Ok((key, CreateRequest { csr, validity_seconds }.encode_to_vec().into()))
 }
 
-/// The certificate in the CA's answer.
+/// The certificate in the CA's answer. `asked`: the life that was asked for.
 ///
 /// # Errors
 /// Why it is none; never with a secret.
-pub fn read(answer: Bytes, key: &KeyPair) -> Result<Certificate, String> {
+pub fn read(answer: Bytes, key: &KeyPair, asked: Duration) -> Result<Certificate, String> {
     let answer = CreateResponse::decode(answer).map_err(|error| format!("the CA's answer does not decode: {error}"))?;
-    Certificate::from_chain(answer.chain, key.serialize_pem())
+    Certificate::from_chain(answer.chain, key.serialize_pem(), asked)
 }
 
 /// Obtains a certificate and renews it for ever; what happens is told to `note`. What is held stays while renewal fails.
@@ -137,10 +154,10 @@ pub async fn keep(obtain: impl AsyncFn() -> Result<Certificate, String>, slot: S
         let wait = match obtain().await {
             Ok(certificate) => {
                 failures = 0;
-                let renewal = certificate.renew_at(jitter.draw()).duration_since(SystemTime::now()).unwrap_or_default();
+                let renewal = certificate.renew_after(jitter.draw());
                 note(Level::Info, format!("certificate of {}, to be renewed in {} s", certificate.identity, renewal.as_secs()));
                 slot.set(certificate);
-                // A CA that gives out what has no life left must not be stormed.
+                // A CA that gives out what has hardly any life must not be stormed.
                 renewal.max(backoff.initial)
             }
             Err(why) => {
@@ -155,44 +172,88 @@ pub async fn keep(obtain: impl AsyncFn() -> Result<Certificate, String>, slot: S
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::cell::Cell;
+
     use rcgen::{BasicConstraints, IsCa, Issuer};
 
     use super::*;
 
-    /// A chain as istiod answers: leaf, root.
-    fn chain(identity: Option<&str>) -> Vec<String> {
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// A chain as istiod answers: leaf, root. The leaf is valid in these years.
+    fn chain(identity: Option<&str>, years: std::ops::Range<i32>) -> Vec<String> {
         let root_key = KeyPair::generate().expect("a key");
         let mut root = CertificateParams::default();
         root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let root_pem = root.self_signed(&root_key).expect("signed").pem();
         let mut leaf = CertificateParams::default();
         leaf.subject_alt_names = identity.map(|uri| SanType::URI(uri.try_into().expect("a URI"))).into_iter().collect();
-        leaf.not_before = rcgen::date_time_ymd(2020, 1, 1);
-        leaf.not_after = rcgen::date_time_ymd(2099, 1, 1);
+        leaf.not_before = rcgen::date_time_ymd(years.start, 1, 1);
+        leaf.not_after = rcgen::date_time_ymd(years.end, 1, 1);
         let key = KeyPair::generate().expect("a key");
         vec![leaf.signed_by(&key, &Issuer::new(root, root_key)).expect("signed").pem(), root_pem]
     }
 
+    pub(crate) fn certificate(years: std::ops::Range<i32>) -> Certificate {
+        Certificate::from_chain(chain(Some("spiffe://x/ns/a/sa/b"), years), "secret key".into(), HOUR).expect("valid")
+    }
+
     #[test]
     fn chain_and_roots_are_told_apart_and_the_identity_read() {
-        let parts = chain(Some("spiffe://cluster.local/ns/demo/sa/echo"));
-        let certificate = Certificate::from_chain(parts.clone(), "secret key".into()).expect("valid");
+        let parts = chain(Some("spiffe://cluster.local/ns/demo/sa/echo"), 2020..2099);
+        let certificate = Certificate::from_chain(parts.clone(), "secret key".into(), HOUR).expect("valid");
         assert_eq!((&certificate.chain, &certificate.roots), (&parts[0], &parts[1]));
         assert_eq!(certificate.identity, "spiffe://cluster.local/ns/demo/sa/echo");
         assert!(!format!("{certificate:?}").contains("secret"), "a key is never shown");
-        let life = certificate.not_after.duration_since(certificate.obtained).expect("positive");
-        let at = |draw| {
-            certificate.renew_at(draw).duration_since(certificate.obtained).expect("later").as_secs_f64() / life.as_secs_f64()
-        };
+        let at = |draw| certificate.renew_after(draw).as_secs_f64() / 3600.0;
         assert!((at(0.5) - 0.5).abs() < 1e-6 && (at(0.0) - 0.49).abs() < 1e-6 && (at(1.0) - 0.51).abs() < 1e-6);
-        assert!(!certificate.is_valid(certificate.not_after) && certificate.is_valid(certificate.obtained));
     }
 
     #[test]
     fn an_answer_that_is_no_chain_is_an_error() {
-        for bad in [vec![], vec!["alone".into()], vec!["no pem".into(), "root".into()], chain(None)] {
-            assert!(Certificate::from_chain(bad, String::new()).is_err());
+        let backwards = chain(Some("spiffe://x/ns/a/sa/b"), 2021..2020);
+        for bad in [vec![], vec!["alone".into()], vec!["no pem".into(), "root".into()], chain(None, 2020..2099), backwards] {
+            assert!(Certificate::from_chain(bad, String::new(), HOUR).is_err());
         }
+    }
+
+    /// Keeps a certificate for so long; returns how often one was asked for.
+    async fn kept(slot: &Slot, answers: impl Fn(u32) -> Result<Certificate, String>, time: Duration) -> u32 {
+        let asked = Cell::new(0);
+        let obtain = async || {
+            asked.set(asked.get() + 1);
+            answers(asked.get())
+        };
+        tokio::time::timeout(time, keep(obtain, slot.clone(), 7, |_, _| {})).await.expect_err("it never ends");
+        asked.get()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_certificate_is_renewed_at_half_its_life_and_not_used_after_its_end() {
+        let slot = Slot::default();
+        let asked = kept(&slot, |_| Ok(certificate(2020..2099)), 10 * HOUR).await;
+        assert!((19..=21).contains(&asked), "{asked}");
+        assert!(slot.get().is_some());
+        tokio::time::sleep(HOUR).await;
+        assert!(slot.get().is_none(), "nobody has renewed it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_renewal_fails_the_certificate_stays_until_its_end_and_the_ca_is_not_stormed() {
+        let slot = Slot::default();
+        let once = |asked| if asked == 1 { Ok(certificate(2020..2099)) } else { Err("not now".into()) };
+        let asked = kept(&slot, once, HOUR - Duration::from_secs(1)).await;
+        assert!(slot.get().is_some() && (20..40).contains(&asked), "{asked}");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(slot.get().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_years_ahead_of_the_cas_neither_storms_it_nor_does_without_the_certificate() {
+        let slot = Slot::default();
+        let asked = kept(&slot, |_| Ok(certificate(2020..2021)), 10 * HOUR).await;
+        assert!((19..=21).contains(&asked), "{asked}");
+        assert!(slot.get().is_some());
     }
 }

@@ -6,6 +6,9 @@
 
 mod disk;
 mod lane;
+mod ledger;
+mod supervise;
+mod window;
 
 use std::{
     collections::hash_map::RandomState,
@@ -13,7 +16,7 @@ use std::{
     hash::BuildHasher,
     io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -21,23 +24,25 @@ use std::{
 use bytes::Bytes;
 use prost::Message;
 use tokio::{sync::mpsc, time::Instant};
-use tonic::transport::Channel;
 
 use disk::{Disk, Restored};
 use lane::{Lane, Link, poll_lanes};
+use ledger::Ledger;
+pub(crate) use supervise::supervise;
+pub(crate) use window::Window;
 
 use crate::{
     authority::{Acts, Authorities, ServerId},
     cache::Cache,
     catalog::{Catalog, Changes, Listing},
-    certificate::{self, Slot},
+    certificate,
     config::{Config, Profile},
-    observe::{Events, Level},
+    observe::Level,
     protocol::{Effect, End, Health, Kind, Lost, Request, ResourceStatus, Time, TypeStatus, Variant},
     resource::{Resource, ResourceDecoder},
     store::Writer,
     target::Target,
-    transport::{Dialer, Responses, remedy},
+    transport::{Connection, Dialer, Responses, remedy},
 };
 
 /// A server that nobody needs keeps its connection for so long: a name that is let go is often wanted again.
@@ -47,13 +52,16 @@ const GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Watch a target; the spelling becomes another name of it.
-    Watch { target: Target, spelling: Arc<str> },
+    Watch { target: Arc<Target>, spelling: Arc<str> },
     /// Take one watch back.
-    Unwatch { target: Target },
+    Unwatch { target: Arc<Target>, spelling: Arc<str> },
     /// Tell what the engines hold.
     Describe { answer: std::sync::mpsc::SyncSender<Vec<ServerReport>> },
     /// Tell what the control plane lists.
     List { answer: std::sync::mpsc::SyncSender<Listing> },
+    /// Fail as a defect would make it.
+    #[cfg(test)]
+    Panic,
 }
 
 /// One server, for introspection.
@@ -64,29 +72,6 @@ pub(crate) struct ServerReport {
     pub(crate) variant: &'static str,
     pub(crate) health: Health,
     pub(crate) kinds: Vec<(Kind, TypeStatus, Vec<ResourceStatus>)>,
-}
-
-/// How the connection stands; what `describe` shows.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Status {
-    pub(crate) connected: bool,
-    /// Since when there has been no synced stream; `None` while there is one.
-    pub(crate) stale_since: Option<Time>,
-    /// How old the lists were when they were read from disk.
-    pub(crate) stale_already: Duration,
-    pub(crate) streams: u64,
-    pub(crate) failures: u64,
-    pub(crate) last_error: String,
-    pub(crate) variant: &'static str,
-    pub(crate) hosts: usize,
-}
-
-/// What the driver shows to handles.
-#[derive(Debug, Default)]
-pub(crate) struct Window {
-    pub(crate) status: Mutex<Status>,
-    pub(crate) events: Mutex<Events>,
-    pub(crate) certificate: Slot,
 }
 
 pub(crate) struct Driver {
@@ -108,6 +93,7 @@ impl Driver {
         catalog: Catalog,
         writer: Writer,
         window: Arc<Window>,
+        started: Instant,
     ) -> Self {
         let lane = |server| Lane {
             dialer: Dialer::new(Arc::clone(&config), server).with_certificate(window.certificate.clone()),
@@ -116,16 +102,22 @@ impl Driver {
             unneeded_since: None,
         };
         let lanes = (0..authorities.servers()).map(lane).collect();
-        let cache = config.cache_dir.as_ref().map(|folder| Cache::new(folder, &config.cache_identity));
+        let cache =
+            config.cache_dir.as_ref().map(|folder| Cache::new(folder, &config.cache_identity, config.profile != Profile::Grpc));
         let disk = cache.map(|cache| Disk::new(cache, config.cache_wait));
-        Self { config, authorities, catalog, writer, window, started: Instant::now(), lanes, disk }
+        Self { config, authorities, catalog, writer, window, started, lanes, disk }
     }
 
-    /// Runs until every handle is gone.
-    pub(crate) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+    /// Runs until every handle is gone. What stands in the ledger is watched from the beginning.
+    async fn run(mut self, commands: &mut mpsc::UnboundedReceiver<Command>, ledger: &mut Ledger) {
         if self.config.profile != Profile::Grpc {
             self.authorities.subscribe_all(Kind::Cluster);
         }
+        let mut changes = Changes::default();
+        for command in ledger.watches() {
+            self.command(command, &mut changes);
+        }
+        self.settle(Vec::new(), changes);
         let mut renewal = self.renewal();
         loop {
             self.tend_lanes();
@@ -142,15 +134,17 @@ impl Driver {
             let mut acts = Vec::new();
             let mut changes = Changes::default();
             match event {
-                Event::Command(None) => return self.finish(),
+                Event::Command(None) => return self.finish().await,
                 Event::Command(Some(command)) => {
-                    self.command(command, &mut changes);
-                    while let Ok(command) = commands.try_recv() {
+                    let mut next = Ok(command);
+                    while let Ok(command) = next {
+                        ledger.note(&command);
                         self.command(command, &mut changes);
+                        next = commands.try_recv();
                     }
                 }
                 Event::Due(server) => self.lanes[server].link = Link::Connecting(self.lanes[server].dialer.connect()),
-                Event::Connected(server, channel) => self.open(server, channel, &mut acts),
+                Event::Connected(server, connection) => self.open(server, connection, &mut acts),
                 Event::Opened(server, responses) => self.lanes[server].link = Link::Open(Box::new(responses)),
                 Event::Message(server, message) => self.authorities.on_response(server, self.now(), message, &mut acts),
                 Event::Lost(server, lost) => self.lost(server, &lost, &mut acts),
@@ -178,9 +172,7 @@ impl Driver {
         let seed = RandomState::new().hash_one(&config.node_text);
         Box::pin(async move {
             let obtain = async || dialer.obtain(&config.certificate).await;
-            let note = |level, text| {
-                window.events.lock().unwrap_or_else(PoisonError::into_inner).push(started.elapsed(), level, text);
-            };
+            let note = |level, text| window.note(started.elapsed(), level, text);
             certificate::keep(obtain, window.certificate.clone(), seed, note).await;
         })
     }
@@ -221,7 +213,7 @@ impl Driver {
                 let canonical: Arc<str> = target.to_string().into();
                 self.writer.name(&canonical, slot);
             }
-            Command::Unwatch { target } => {
+            Command::Unwatch { target, .. } => {
                 if let Some(slot) = self.catalog.unwatch(&target, changes) {
                     self.writer.drop_slot(slot);
                 }
@@ -232,6 +224,8 @@ impl Driver {
             Command::Describe { answer } => {
                 let _ = answer.send((0..self.lanes.len()).map(|server| self.report(server)).collect());
             }
+            #[cfg(test)]
+            Command::Panic => panic!("on purpose"),
         }
     }
 
@@ -247,15 +241,20 @@ impl Driver {
     }
 
     /// The first requests are queued before the stream is open, so that they travel with its headers.
-    fn open(&mut self, server: ServerId, channel: Channel, acts: &mut Acts<Resource>) {
+    fn open(&mut self, server: ServerId, connection: Connection, acts: &mut Acts<Resource>) {
         let (requests, queue) = mpsc::unbounded_channel();
         let lane = &mut self.lanes[server];
         lane.requests = Some(requests);
-        lane.link = Link::Opening(lane.dialer.open(channel, self.authorities.engine(server).variant(), queue));
+        lane.link = Link::Opening(lane.dialer.open(connection, self.authorities.engine(server).variant(), queue));
         self.authorities.on_open(server, self.now(), acts);
     }
 
     fn lost(&mut self, server: ServerId, lost: &Lost, acts: &mut Acts<Resource>) {
+        if lost.how == End::Unimplemented && self.authorities.engine(server).falls_back() {
+            self.lanes[server].requests = None;
+            self.authorities.on_lost(server, self.now(), lost, acts);
+            return self.note(Level::Info, self.about(server, "no delta streams here; the state of the world is asked for"));
+        }
         let was_synced = self.authorities.engine(server).is_synced();
         let was_in_charge = self.authorities.in_charge() == server;
         self.lanes[server].requests = None;
@@ -263,16 +262,19 @@ impl Driver {
         let told = remedy(&lost.reason).map_or_else(|| lost.reason.clone(), |remedy| format!("{}: {remedy}", lost.reason));
         self.authorities.on_lost(server, self.now(), &Lost { reason: told.clone(), how: lost.how }, acts);
         let now = self.now();
-        {
-            let mut status = self.window.status.lock().unwrap_or_else(PoisonError::into_inner);
-            status.failures += u64::from(!was_synced);
-            status.last_error.clone_from(&lost.reason);
-            if was_in_charge {
-                status.stale_since.get_or_insert(now);
-            }
+        let mut status = self.window.status();
+        status.failures += u64::from(!was_synced);
+        status.last_error.clone_from(&lost.reason);
+        let begins = was_in_charge && status.stale_since.is_none();
+        if begins {
+            status.stale_since = Some(now);
         }
+        drop(status);
         let level = if was_synced { Level::Info } else { Level::Warn };
         self.note(level, self.about(server, &told));
+        if begins {
+            self.note(Level::Info, "what is served is stale from now on".into());
+        }
     }
 
     /// A text about a server, with all that is needed to find it in its logs.
@@ -322,10 +324,7 @@ impl Driver {
                 let lost = Lost { reason, how: End::Failed };
                 self.lost(server, &lost, acts);
             }
-            Effect::Connect { after } => {
-                let until = self.started + self.now() + after;
-                self.lanes[server].link = Link::Waiting(Box::pin(tokio::time::sleep_until(until)));
-            }
+            Effect::Connect { after } => self.lanes[server].link = Link::Waiting(Box::pin(tokio::time::sleep(after))),
             Effect::Yield => {
                 let text = "another xDS client uses this socket, which serves one: it keeps it, and what is known here goes stale. \
                             Connect to istiod directly, or use one client only";
@@ -354,19 +353,25 @@ impl Driver {
         if connected && let Some(disk) = &mut self.disk {
             disk.read_at = None;
         }
-        let mut status = self.window.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.now();
+        let mut status = self.window.status();
         status.streams += u64::from(connected && !status.connected);
         status.connected = connected;
-        if connected {
-            status.stale_since = None;
-            status.stale_already = Duration::ZERO;
-        }
         status.variant = self.authorities.engine(self.authorities.in_charge()).variant().name();
         status.hosts = self.catalog.hosts();
+        if !connected {
+            return;
+        }
+        status.last_error.clear();
+        let stale = status.stale_since.take().map(|since| now.saturating_sub(since) + std::mem::take(&mut status.stale_already));
+        drop(status);
+        if let Some(stale) = stale {
+            self.note(Level::Info, format!("in sync, after {:.1} s without", stale.as_secs_f64()));
+        }
     }
 
     fn note(&self, level: Level, text: String) {
-        self.window.events.lock().unwrap_or_else(PoisonError::into_inner).push(self.now(), level, text);
+        self.window.note(self.now(), level, text);
     }
 
     fn restored(&mut self, restored: Restored, acts: &mut Acts<Resource>) {
@@ -382,7 +387,7 @@ impl Driver {
         self.note(Level::Warn, format!("no control plane answers; what was saved {} s ago is served", age.as_secs()));
         {
             let now = self.now();
-            let mut status = self.window.status.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut status = self.window.status();
             status.stale_since = Some(now);
             status.stale_already = age;
         }
@@ -390,11 +395,10 @@ impl Driver {
     }
 
     /// The last handle has gone: what is not saved yet is saved now.
-    fn finish(mut self) {
+    async fn finish(self) {
         let now = self.now();
-        if let Some(file) = self.disk.as_mut().and_then(|disk| disk.cache.take(now)) {
-            // Nobody is left to be told.
-            let _ = file.write();
+        if let Some(disk) = self.disk {
+            disk.finish(now).await;
         }
     }
 }
@@ -402,7 +406,7 @@ impl Driver {
 enum Event {
     Command(Option<Command>),
     Due(ServerId),
-    Connected(ServerId, Channel),
+    Connected(ServerId, Connection),
     Opened(ServerId, Responses),
     Message(ServerId, Bytes),
     Lost(ServerId, Lost),
@@ -412,8 +416,9 @@ enum Event {
 }
 
 async fn sleep_until(started: Instant, deadline: Option<Time>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(started + deadline).await,
+    // What is too far off for the clock never comes.
+    match deadline.and_then(|deadline| started.checked_add(deadline)) {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }

@@ -4,8 +4,11 @@
 use std::path::Path;
 
 use envoy_types::pb::{
-    envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource as Wrapped},
-    google::protobuf::Any,
+    envoy::{
+        config::endpoint::v3::ClusterLoadAssignment,
+        service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource as Wrapped},
+    },
+    google::protobuf::{Any, UInt32Value},
 };
 use proxyless_control_plane::{Server, ads, istio, scripted::Script};
 use tokio::io::DuplexStream;
@@ -42,16 +45,21 @@ fn start(document: &serde_json::Value) -> (Rig, Vec<Connections>) {
     let store = Arc::new(Store::default());
     let window = Arc::new(Window::default());
     let (commands, queue) = mpsc::unbounded_channel();
-    let authorities = Authorities::new(plan(&config), || decoder(&config));
-    let catalog = Catalog::new(rules(&config));
-    let mut driver = Driver::new(config, authorities, catalog, Writer::new(Arc::clone(&store)), Arc::clone(&window));
-    let connections = driver.lanes.iter_mut().map(|lane| {
-        let (listener, connections) = memory::listen();
-        lane.dialer.in_memory = Some(listener);
-        connections
+    let (listeners, connections): (Vec<_>, Vec<_>) = config.servers.iter().map(|_| memory::listen()).unzip();
+    let (driver_store, driver_window) = (Arc::clone(&store), Arc::clone(&window));
+    let driver = tokio::task::spawn_local(async move {
+        let build = |writer, started| {
+            let authorities = Authorities::new(plan(&config), || decoder(&config));
+            let catalog = Catalog::new(rules(&config));
+            let window = Arc::clone(&driver_window);
+            let mut driver = Driver::new(Arc::clone(&config), authorities, catalog, writer, window, started);
+            for (lane, listener) in driver.lanes.iter_mut().zip(&listeners) {
+                lane.dialer.in_memory = Some(listener.clone());
+            }
+            driver
+        };
+        supervise(build, queue, &driver_store, &driver_window).await;
     });
-    let connections = connections.collect();
-    let driver = tokio::task::spawn_local(driver.run(queue));
     (Rig { commands, store, window, driver }, connections)
 }
 
@@ -84,12 +92,13 @@ fn mesh(number: u64, ports: &[u16], extra: usize) -> ads::State {
 
 impl Rig {
     fn watch(&self, spelling: &str) {
-        let target = Target::parse(spelling).expect("valid");
+        let target = Target::parse(spelling).expect("valid").into();
         self.commands.send(Command::Watch { target, spelling: spelling.into() }).expect("it runs");
     }
 
     fn unwatch(&self, spelling: &str) {
-        self.commands.send(Command::Unwatch { target: Target::parse(spelling).expect("valid") }).expect("it runs");
+        let target = Target::parse(spelling).expect("valid").into();
+        self.commands.send(Command::Unwatch { target, spelling: spelling.into() }).expect("it runs");
     }
 
     fn entry(&self, target: &str) -> Option<Arc<Entry>> {
@@ -109,8 +118,7 @@ impl Rig {
     }
 
     fn events(&self) -> String {
-        let events = self.window.events.lock().expect("sound");
-        events.since(0).map(|event| format!("{event}\n")).collect()
+        self.window.events().since(0).map(|event| format!("{event}\n")).collect()
     }
 
     async fn reports(&self) -> Vec<ServerReport> {
@@ -310,7 +318,7 @@ fn what_was_saved_is_served_while_nobody_answers_and_then_replaced() {
         let (rig, mut connections) = start(&document);
         rig.watch("a");
         rig.until("what was saved", |rig| rig.ports("a") == [9001]).await;
-        let stale = |rig: &Rig| rig.window.status.lock().expect("sound").stale_since.is_some();
+        let stale = |rig: &Rig| rig.window.status().stale_since.is_some();
         assert!(stale(&rig), "and its age is known");
         rig.watch("s0");
         rig.until("also for a later watch", |rig| rig.ports("s0") == [9000]).await;
@@ -331,6 +339,107 @@ fn what_was_saved_is_served_while_nobody_answers_and_then_replaced() {
         assert_eq!(rig.entry("a").expect("watched").state, State::Pending);
     });
     std::fs::remove_dir_all(folder).expect("ours");
+}
+
+#[test]
+fn a_driver_that_fails_keeps_its_lists_as_stale_and_another_one_goes_on() {
+    paused(async {
+        let (rig, mut connections) = start(&one_server());
+        let server = serve(connections.remove(0), mesh(1, &[9001], 2));
+        for target in ["a", "a.default", "s0", "s1"] {
+            rig.watch(target);
+        }
+        rig.until("the lists", |rig| rig.ports("a") == [9001] && rig.ports("s0") == [9000]).await;
+        for _ in 0..3 {
+            rig.commands.send(Command::Panic).expect("it runs");
+            rig.until("its failure", |rig| rig.window.status().stale_since.is_some()).await;
+            assert_eq!(rig.ports("a"), [9001], "the last list stays");
+            assert!(rig.window.status().last_error.contains("on purpose (a defect, contained)"));
+            rig.unwatch("s1");
+            rig.watch("s0");
+            server.publish(mesh(2, &[9002], 1));
+            // What is published is never less than what was.
+            rig.until("the next list", |rig| {
+                assert_eq!(rig.entry("a").expect("watched").state, State::Ready);
+                assert_eq!(rig.ports("a.default"), rig.ports("a"));
+                rig.ports("a") == [9002]
+            })
+            .await;
+            rig.until("what was let go", |rig| rig.entry("s1").is_none()).await;
+            assert_eq!(rig.ports("s0"), [9000]);
+            rig.until("no longer stale", |rig| rig.window.status().stale_since.is_none()).await;
+            rig.watch("s1");
+            server.publish(mesh(3, &[9001], 2));
+            rig.until("as before", |rig| rig.ports("a") == [9001] && rig.ports("s1") == [9000]).await;
+        }
+        assert_eq!(rig.window.status().defects, 3);
+        rig.unwatch("s0");
+        drop(rig.commands);
+        rig.driver.await.expect("it ends with its last handle");
+    });
+}
+
+#[test]
+fn a_client_is_stale_until_it_is_first_in_sync_and_says_when_that_begins_and_ends() {
+    paused(async {
+        let (rig, mut connections) = start(&one_server());
+        rig.watch("a");
+        let mut far = connections[0].recv().await.expect("connected");
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        assert_eq!(rig.window.status().stale_since, Some(Time::ZERO), "a mute peer is no control plane");
+        tokio::io::AsyncWriteExt::shutdown(&mut far).await.expect("open");
+        drop(far);
+        let server = serve(connections.remove(0), mesh(1, &[9001], 0));
+        rig.until("the list", |rig| rig.ports("a") == [9001]).await;
+        assert!(rig.window.status().stale_since.is_none() && rig.window.status().last_error.is_empty());
+        server.end_streams();
+        rig.until("staleness", |rig| rig.events().contains("what is served is stale from now on")).await;
+        rig.until("its end", |rig| rig.events().matches("in sync, after ").count() == 2).await;
+    });
+}
+
+#[test]
+fn a_rejected_assignment_is_named_after_a_server_without_delta() {
+    paused(async {
+        let (rig, mut connections) = start(&one_server());
+        let mut state = mesh(1, &[9001], 0);
+        let (name, body) = state.of(ads::ENDPOINTS).next().map(|(name, body)| (name.clone(), body.clone())).expect("listed");
+        let mut bad = ClusterLoadAssignment::decode(&body[..]).expect("valid");
+        for endpoint in bad.endpoints.iter_mut().flat_map(|locality| &mut locality.lb_endpoints) {
+            endpoint.load_balancing_weight = Some(UInt32Value { value: 0 });
+        }
+        state.insert(ads::ENDPOINTS, name, &bad);
+        let builder = tonic::transport::Server::builder();
+        let _server = Server::over(incoming(connections.remove(0)), builder, ([127, 0, 0, 1], 0).into(), state, false);
+        rig.watch("a");
+        rig.until("the reason", |rig| rig.entry("a").is_some_and(|entry| entry.detail.contains("weight 0"))).await;
+        let status = rig.window.status().clone();
+        assert_eq!((status.last_error.as_str(), status.failures, status.variant), ("", 0, "sotw"));
+        assert_eq!(rig.entry("a").expect("watched").state, State::Pending);
+        assert!(!rig.events().contains("no ADS server"), "{}", rig.events());
+    });
+}
+
+#[test]
+fn a_time_to_live_without_end_is_none() {
+    paused(async {
+        let (rig, mut connections) = start(&one_server());
+        let mut script = Script::over(incoming(connections.remove(0)));
+        rig.watch("a");
+        let mut stream = script.accept().await;
+        let state = mesh(1, &[9001], 0);
+        play_clusters(&mut stream, &state).await;
+        let pick = |kind| -> Vec<(&str, &[u8])> { state.of(kind).map(|(name, body)| (name.as_str(), &body[..])).collect() };
+        stream.respond(response(ads::ROUTES, "r1", &pick(ads::ROUTES)));
+        let mut endless = response(ads::ENDPOINTS, "e1", &pick(ads::ENDPOINTS));
+        for resource in &mut endless.resources {
+            resource.ttl = Some(envoy_types::pb::google::protobuf::Duration { seconds: i64::MAX, nanos: 999_999_999 });
+        }
+        stream.respond(endless);
+        rig.until("the list", |rig| rig.ports("a") == [9001]).await;
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!((rig.ports("a"), rig.window.status().defects), (vec![9001], 0));
+    });
 }
 
 /// Two hours in which everything happens: pushes, ends of streams, watches that come and go, one step a second.

@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A bounded ring of events that bridges pull; nothing is ever pushed, printed or logged from here.
 
-use std::{collections::VecDeque, fmt, time::Duration};
+use std::{borrow::Cow, collections::VecDeque, fmt, time::Duration};
+
+/// A text of at most so many bytes, and a remark about what was left out: nothing that a peer says is repeated without a bound.
+pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    if text.len() <= most {
+        return text.into();
+    }
+    format!("{}… ({} bytes in all)", &text[..text.floor_char_boundary(most)], text.len()).into()
+}
 
 /// How much an event matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,6 +61,7 @@ pub struct Events {
 
 impl Events {
     const CAPACITY: usize = 256;
+    const LONGEST: usize = 4096;
 
     /// Adds an event.
     pub fn push(&mut self, at: Duration, level: Level, text: String) {
@@ -60,6 +69,7 @@ impl Events {
             self.ring.pop_front();
         }
         self.next += 1;
+        let text = if text.len() > Self::LONGEST { cut(&text, Self::LONGEST).into_owned() } else { text };
         self.ring.push_back(Event { number: self.next, at, level, text });
     }
 
@@ -82,5 +92,14 @@ mod tests {
         let kept: Vec<u64> = events.since(0).map(|event| event.number).collect();
         assert_eq!((kept.len(), kept[0], kept[255]), (256, 45, 300));
         assert_eq!(events.since(299).count(), 1);
+    }
+
+    #[test]
+    fn a_text_without_end_is_cut_between_two_characters() {
+        assert_eq!(cut("four", 4), "four");
+        assert_eq!(cut("fünf", 2), "f… (5 bytes in all)");
+        let mut events = Events::default();
+        events.push(Duration::ZERO, Level::Warn, "x".repeat(5_000_000));
+        assert!(events.since(0).all(|event| event.text.len() < 5000));
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One ADS stream over tonic: TLS, Unix sockets, a token per stream, keepalive, bounds. Messages are bytes here.
 
+mod probe;
 mod remedy;
 
 use std::{
@@ -27,11 +28,14 @@ use tonic::{
 use crate::{
     certificate::{self, Certificate, Slot},
     config::{CertificateRequest, Config, Profile, Server},
+    observe::cut,
     protocol::{End, Lost, Variant},
 };
 
 pub use remedy::remedy;
 
+/// Most bytes of a server's words about a stream that are repeated.
+const MESSAGE: usize = 1024;
 const SOTW: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources";
 const DELTA: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
 
@@ -51,6 +55,14 @@ impl Responses {
             None => Err(Lost { reason: "closed by the server".into(), how: End::Closed }),
         })
     }
+}
+
+/// A connection, and as whom it was made.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    channel: Channel,
+    /// A certificate that was obtained is shown on it. One that arrives later is not.
+    identified: bool,
 }
 
 /// How one server is reached.
@@ -87,10 +99,11 @@ impl Dialer {
     /// # Errors
     /// Why there is no answer; for people, with the cause.
     pub async fn call(&self, method: &'static str, body: Bytes) -> Result<Bytes, String> {
-        let mut grpc = tonic::client::Grpc::new(self.dial().await?);
+        let connection = self.dial().await?;
+        let mut grpc = tonic::client::Grpc::new(connection.channel);
         grpc.ready().await.map_err(|error| describe(&error))?;
         let mut call = Request::new(body);
-        self.add_headers(call.metadata_mut())?;
+        self.add_headers(call.metadata_mut(), connection.identified)?;
         call.set_timeout(self.config.first_response_timeout);
         let answer =
             grpc.unary(call, PathAndQuery::from_static(method), BytesCodec).await.map_err(|status| lost(&status).reason)?;
@@ -103,7 +116,7 @@ impl Dialer {
     /// Why there is none; for people, never with a secret.
     pub async fn obtain(&self, wanted: &CertificateRequest) -> Result<Certificate, String> {
         let (key, body) = certificate::ask(&wanted.identity, wanted.life)?;
-        certificate::read(self.call(certificate::CREATE, body).await?, &key)
+        certificate::read(self.call(certificate::CREATE, body).await?, &key, wanted.life)
     }
 
     fn server(&self) -> &Server {
@@ -112,30 +125,49 @@ impl Dialer {
 
     /// Dials. Every stream gets a connection of its own: that spreads clients over the replicas of a control plane and reads
     /// certificates that have changed. Fails with why there is no connection; for people, with the cause.
-    pub fn connect(&self) -> Pending<Channel> {
+    pub fn connect(&self) -> Pending<Connection> {
         let dialer = self.clone();
-        Box::pin(async move { dialer.dial().await.map_err(refused) })
+        Box::pin(async move {
+            match dialer.dial().await {
+                Ok(connection) => Ok(connection),
+                Err(reason) => Err(dialer.explained(refused(reason)).await),
+            }
+        })
     }
 
     /// Opens a stream of the given variant on a connection. Requests are taken from `queue` and should be there already: servers
     /// may hold their headers back until they have read one. Fails with why there is no stream; for people, with the cause.
-    pub fn open(&self, channel: Channel, variant: Variant, queue: UnboundedReceiver<Bytes>) -> Pending<Responses> {
+    pub fn open(&self, connection: Connection, variant: Variant, queue: UnboundedReceiver<Bytes>) -> Pending<Responses> {
         let dialer = self.clone();
         Box::pin(async move {
-            let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(dialer.config.max_message_bytes);
+            let mut grpc = tonic::client::Grpc::new(connection.channel).max_decoding_message_size(dialer.config.max_message_bytes);
             grpc.ready().await.map_err(|error| refused(describe(&error)))?;
             let mut call = Request::new(UnboundedReceiverStream::new(queue));
-            dialer.add_headers(call.metadata_mut()).map_err(refused)?;
+            dialer.add_headers(call.metadata_mut(), connection.identified).map_err(refused)?;
             let path = PathAndQuery::from_static(match variant {
                 Variant::Sotw => SOTW,
                 Variant::Delta => DELTA,
             });
-            let response = grpc.streaming(call, path, BytesCodec).await.map_err(|status| lost(&status))?;
-            Ok(Responses(response.into_inner()))
+            match grpc.streaming(call, path, BytesCodec).await.map_err(|status| lost(&status)) {
+                Ok(response) => Ok(Responses(response.into_inner())),
+                Err(lost) if lost.how == End::Broken => Err(dialer.explained(lost).await),
+                Err(lost) => Err(lost),
+            }
         })
     }
 
-    async fn dial(&self) -> Result<Channel, String> {
+    /// Says in front of the reason what the server speaks, if that is not what it was spoken to in.
+    async fn explained(&self, lost: Lost) -> Lost {
+        #[cfg(test)]
+        if self.in_memory.is_some() {
+            return lost;
+        }
+        let place = &self.server().place;
+        let found = probe::probe(place).await.and_then(|found| probe::mismatch(place, found));
+        Lost { reason: found.map_or(lost.reason.clone(), |what| format!("{what} ({})", lost.reason)), ..lost }
+    }
+
+    async fn dial(&self) -> Result<Connection, String> {
         let server = self.server();
         let invalid = |error: tonic::transport::Error| describe(&error);
         let (interval, timeout) = (self.config.keepalive, self.config.keepalive_timeout);
@@ -148,17 +180,20 @@ impl Dialer {
             .keep_alive_timeout(timeout)
             .initial_stream_window_size(4 << 20)
             .initial_connection_window_size(8 << 20);
+        let certificate = self.certificate.get().filter(|_| server.place.is_tls());
         if server.place.is_tls() {
-            endpoint = endpoint.tls_config(tls(server, self.certificate.get().as_deref())?).map_err(invalid)?;
+            endpoint = endpoint.tls_config(tls(server, certificate.as_deref())?).map_err(invalid)?;
         }
         #[cfg(test)]
         if let Some(listener) = &self.in_memory {
-            return endpoint.connect_with_connector(listener.connector()).await.map_err(invalid);
+            let channel = endpoint.connect_with_connector(listener.connector()).await.map_err(invalid)?;
+            return Ok(Connection { channel, identified: certificate.is_some() });
         }
-        endpoint.connect().await.map_err(invalid)
+        let channel = endpoint.connect().await.map_err(invalid)?;
+        Ok(Connection { channel, identified: certificate.is_some() })
     }
 
-    fn add_headers(&self, headers: &mut MetadataMap) -> Result<(), String> {
+    fn add_headers(&self, headers: &mut MetadataMap, identified: bool) -> Result<(), String> {
         if self.config.profile != Profile::Envoy
             && let Ok(id) = self.config.cluster_id.parse()
         {
@@ -167,7 +202,7 @@ impl Dialer {
         // Over a Unix socket the agent adds its own; over plaintext a token must never go.
         let (true, Some(path)) = (self.server().place.is_tls(), &self.server().token_file) else { return Ok(()) };
         // Who has shown a certificate needs no token, which may long be gone.
-        if self.certificate.get().is_some() {
+        if identified {
             return Ok(());
         }
         let fail = |what: &dyn std::fmt::Display| format!("token_file {}: {what}", path.display());
@@ -189,7 +224,11 @@ fn refused(reason: String) -> Lost {
 
 /// Files are read for every connection, so that what was rotated is used.
 fn tls(server: &Server, obtained: Option<&Certificate>) -> Result<ClientTlsConfig, String> {
-    let read = |key: &str, path: &Path| fs::read(path).map_err(|error| format!("{key} {}: {error}", path.display()));
+    let read = |key: &str, path: &Path| {
+        let bytes = fs::read(path).map_err(|error| format!("{key} {}: {error}", path.display()))?;
+        let is_pem = String::from_utf8_lossy(&bytes).contains("-----BEGIN ");
+        if is_pem { Ok(bytes) } else { Err(format!("{key} {}: it holds no PEM", path.display())) }
+    };
     let mut tls = ClientTlsConfig::new();
     tls = match &server.ca_file {
         Some(path) => tls.ca_certificate(Root::from_pem(read("ca_file", path)?)),
@@ -246,7 +285,7 @@ fn lost(status: &Status) -> Lost {
     let broken = std::error::Error::source(status).is_some();
     let cause = std::error::Error::source(status).map(|source| format!(" ({})", describe(source))).unwrap_or_default();
     Lost {
-        reason: format!("{:?}: {}{cause}", status.code(), status.message()),
+        reason: format!("{:?}: {}{cause}", status.code(), cut(status.message(), MESSAGE)),
         how: match status.code() {
             Code::Unimplemented => End::Unimplemented,
             _ if broken => End::Broken,
@@ -312,6 +351,27 @@ pub(crate) mod memory;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Sources;
+
+    #[test]
+    fn a_certificate_that_arrives_between_dial_and_open_does_not_take_the_place_of_the_token() {
+        let token = std::env::temp_dir().join(format!("proxyless-token-{}", std::process::id()));
+        fs::write(&token, "opaque").expect("writable");
+        let document = serde_json::json!({"server": "https://a:1", "token_file": token}).to_string();
+        let config = Config::load(&Sources { document, ..Default::default() }).expect("valid");
+        let dialer = Dialer::new(Arc::new(config), 0).with_certificate(Slot::holding(certificate::tests::certificate(2020..2099)));
+        for (identified, sent) in [(false, Some("Bearer opaque")), (true, None)] {
+            let mut headers = MetadataMap::new();
+            dialer.add_headers(&mut headers, identified).expect("readable");
+            assert_eq!(headers.get("authorization").map(|value| value.to_str().expect("text")), sent);
+        }
+        fs::remove_file(token).expect("ours");
+    }
+
+    #[test]
+    fn the_words_of_a_server_are_repeated_up_to_a_bound() {
+        assert!(lost(&Status::unavailable("x".repeat(1 << 20))).reason.len() < 2 * MESSAGE);
+    }
 
     fn token(claims: &str) -> String {
         format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(claims))

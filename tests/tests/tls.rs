@@ -15,6 +15,7 @@ use proxyless_core::{
 };
 use proxyless_tests::Authority;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn open(settings: &serde_json::Value) -> Arc<Client> {
     let document = settings.to_string();
@@ -90,6 +91,57 @@ async fn the_name_to_check_can_be_said() {
         "server": format!("https://{}", script.address()), "ca_file": authority.root_file(), "server_name": "istiod.istio-system.svc",
     }));
     script.accept().await;
+}
+
+/// What the client says about a server that it cannot speak to, and what to do.
+async fn advice(settings: serde_json::Value) -> (String, String) {
+    let client = open(&settings);
+    let why = refusal(&client).await;
+    let remedy = client.describe().unwrap()["remedy"].as_str().unwrap_or_default().to_owned();
+    (why, remedy)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_speaks_something_else_is_named_with_what_to_do() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.server("localhost", 2099);
+    let plain_script = Script::start().await.unwrap();
+    let tls_script = Script::start_tls(&certificate, &key).await.unwrap();
+    let old = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let old_port = old.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = old.accept().await.unwrap();
+            let mut bytes = [0; 16];
+            let _ = stream.read(&mut bytes).await;
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await;
+        }
+    });
+    let root = authority.root_file();
+    let (plain, tls) = (plain_script.address().port(), tls_script.address().port());
+    for (server, what, remedy) in [
+        (format!("https://localhost:{plain}"), "speaks plaintext, and is asked over TLS", "is this a TLS port?"),
+        (format!("http://localhost:{tls}"), "speaks TLS, and is asked in plaintext", "https://"),
+        (format!("http://localhost:{old_port}"), "speaks HTTP/1", "no ADS server"),
+        (format!("https://localhost:{old_port}"), "speaks HTTP/1", "no ADS server"),
+    ] {
+        let said = advice(serde_json::json!({"server": server, "ca_file": root})).await;
+        assert!(said.0.contains(what) && said.1.contains(remedy), "{server}: {said:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ca_file_that_cannot_do_is_named_with_what_to_do() {
+    let authority = Authority::new();
+    // The server shows the root itself.
+    let (certificate, key) = authority.self_signed("localhost");
+    let script = Script::start_tls(&certificate, &key).await.unwrap();
+    let server = format!("https://localhost:{}", script.address().port());
+    let said = advice(serde_json::json!({"server": server, "ca_file": authority.file("leaf.pem", &certificate)})).await;
+    assert!(said.0.contains("CaUsedAsEndEntity") && said.1.contains("leaf that a CA has signed"), "{said:?}");
+    let file = authority.file("der.pem", "no PEM at all");
+    let said = advice(serde_json::json!({"server": server, "ca_file": file})).await;
+    assert!(said.0.contains("der.pem: it holds no PEM") && said.1.contains("-----BEGIN"), "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

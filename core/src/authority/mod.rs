@@ -141,11 +141,16 @@ impl<D: Decode> Authorities<D> {
 
     /// A message of a server arrived.
     pub fn on_response(&mut self, server: ServerId, now: Time, message: Bytes, out: &mut Acts<D::Value>) {
-        self.unreachable[server] = false;
-        for at in 0..self.served.len() {
-            self.on_alive(at, server);
+        let mut effects = Vec::new();
+        if self.engines[server].on_response(now, message, &mut effects) {
+            self.unreachable[server] = false;
+            for at in 0..self.served.len() {
+                self.on_alive(at, server);
+            }
         }
-        self.run(server, out, |engine, effects| engine.on_response(now, message, effects));
+        for effect in effects {
+            self.pass(server, effect, out);
+        }
     }
 
     /// A stream, or the attempt to open one, has ended.

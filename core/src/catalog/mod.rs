@@ -135,6 +135,8 @@ pub struct Catalog {
     withheld: bool,
     /// Why no server answers, if none does.
     unreachable: Arc<str>,
+    /// Why a resource is not there, as far as a server or its content says so.
+    troubles: HashMap<Need, Arc<str>>,
     directory: Directory,
     /// `None`: the server has said, or let us conclude, that there is none.
     assignments: HashMap<Arc<str>, Option<Arc<Assignment>>>,
@@ -162,6 +164,7 @@ impl Catalog {
             listeners: HashMap::new(),
             withheld: false,
             unreachable: "".into(),
+            troubles: HashMap::new(),
             directory: Directory::default(),
             assignments: HashMap::new(),
             routes: HashMap::new(),
@@ -235,17 +238,35 @@ impl Catalog {
                     changes.notes.push((Level::Warn, format!("{} {name}: {WITHHELD}", kind.short())));
                     self.withheld = true;
                 }
+                if gone != Gone::Refused {
+                    self.troubles.remove(&(kind, Arc::clone(&name)));
+                }
                 self.remove(kind, &name);
             }
-            Effect::Forget { kind, name } => match kind {
-                Kind::Endpoints => drop(self.assignments.remove(&name)),
-                Kind::Routes => drop(self.routes.remove(&name)),
-                Kind::Cluster => drop(self.clusters.remove(&name)),
-                Kind::Listener => drop(self.listeners.remove(&name)),
-            },
-            Effect::Reject { kind, error, .. } => changes.notes.push((Level::Warn, format!("{} rejected: {error}", kind.short()))),
-            Effect::Trouble { kind, name, error } => changes.notes.push((Level::Warn, format!("{} {name}: {error}", kind.short()))),
+            Effect::Forget { kind, name } => {
+                self.troubles.remove(&(kind, Arc::clone(&name)));
+                match kind {
+                    Kind::Endpoints => drop(self.assignments.remove(&name)),
+                    Kind::Routes => drop(self.routes.remove(&name)),
+                    Kind::Cluster => drop(self.clusters.remove(&name)),
+                    Kind::Listener => drop(self.listeners.remove(&name)),
+                }
+            }
+            Effect::Reject { kind, name, error } => {
+                let text = format!("{} rejected: {error}", kind.short());
+                if let Some(name) = name {
+                    self.trouble(kind, name, &text);
+                }
+                changes.notes.push((Level::Warn, text));
+            }
+            Effect::Trouble { kind, name, error } => {
+                let text = format!("{} {name}: {error}", kind.short());
+                self.trouble(kind, name, &text);
+                changes.notes.push((Level::Warn, text));
+            }
             Effect::Clear { kind, name } => {
+                self.troubles.remove(&(kind, Arc::clone(&name)));
+                self.touch_users(kind, &name);
                 changes.notes.push((Level::Info, format!("{} {name}: what is in use is confirmed", kind.short())));
             }
             Effect::Answered(kind) => {
@@ -267,6 +288,17 @@ impl Catalog {
             Kind::Listener => self.rules.by_name && !self.withheld && self.listeners.values().all(Option::is_none),
             Kind::Routes | Kind::Cluster => false,
         }
+    }
+
+    fn trouble(&mut self, kind: Kind, name: Arc<str>, why: &str) {
+        self.touch_users(kind, &name);
+        self.troubles.insert((kind, name), why.into());
+    }
+
+    /// Why what is needed does not come.
+    fn reason(&self, needs: &[Need]) -> Arc<str> {
+        let trouble = needs.iter().find_map(|need| self.troubles.get(need));
+        Arc::clone(trouble.filter(|_| self.unreachable.is_empty()).unwrap_or(&self.unreachable))
     }
 
     fn set_unreachable(&mut self, why: &str) {
@@ -334,6 +366,7 @@ impl Catalog {
 
     fn update(&mut self, kind: Kind, name: Arc<str>, value: Resource, changes: &mut Changes) {
         self.touch_users(kind, &name);
+        self.troubles.remove(&(kind, Arc::clone(&name)));
         match value {
             Resource::Cluster(cluster) => {
                 if let Some(parsed) = ClusterName::parse(&name)
@@ -414,7 +447,8 @@ impl Catalog {
         let added: Vec<Need> = wanted.iter().filter(|need| !watched.needs.contains(need)).cloned().collect();
         let dropped: Vec<Need> = watched.needs.iter().filter(|need| !wanted.contains(need)).cloned().collect();
         // While an old answer stands in, what it needs stays subscribed: it must not go stale.
-        let keep_old = watched.accept(verdict.answer, now, &self.rules, [&self.unreachable, &unanswered], changes, slot);
+        let reason = self.reason(&wanted);
+        let keep_old = watched.accept(verdict.answer, now, &self.rules, [&reason, &unanswered], changes, slot);
         watched.needs = wanted;
         if keep_old {
             watched.needs.extend(dropped.iter().cloned());

@@ -58,7 +58,7 @@ impl Watched {
     }
 
     /// Publishes an answer or lets the old one stand; returns whether the old one stands in. `reasons` say why there may be no
-    /// answer: no server, or what has not been answered.
+    /// answer: what goes wrong, and what has not been answered.
     pub(super) fn accept(
         &mut self,
         answer: Answer,
@@ -68,12 +68,12 @@ impl Watched {
         changes: &mut Changes,
         slot: usize,
     ) -> bool {
-        let [unreachable, unanswered] = reasons;
+        let [reason, unanswered] = reasons;
         let has_list = self.has_list();
         match answer {
             Answer::Complete(settled) => self.say(settled, changes, slot),
             Answer::Waiting if !self.entry_published || self.said == State::Pending => {
-                let pending = Settled::without_list(State::Pending, "".into(), unreachable.into());
+                let pending = Settled::without_list(State::Pending, "".into(), reason.into());
                 self.say(pending, changes, slot);
             }
             // Last known good: an answer that does not come does not take away what is served.

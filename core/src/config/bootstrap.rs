@@ -162,7 +162,11 @@ fn server(entry: &XdsServer) -> Field<Server> {
         (false, true) => "https://",
         (false, false) => "http://",
     };
-    let place = Place::parse(&format!("{scheme}{target}")).map_err(|what| format!("server_uri: {:?}: {what}", entry.server_uri))?;
+    let place = Place::parse(&format!("{scheme}{target}")).map_err(|what| {
+        // What stands before it may be a password.
+        let shown = uri.rsplit_once('@').map_or(uri.to_owned(), |(_, host)| format!("…@{host}"));
+        format!("server_uri: {shown:?}: {what}")
+    })?;
     let mut server = Server::at(place);
     server.policy = Policy::from_features(entry.server_features.iter().filter_map(Value::as_str));
     if tls {

@@ -412,6 +412,32 @@ mod bootstrap {
 }
 
 #[test]
+fn a_password_in_a_servers_address_is_refused_and_never_shown() {
+    let bootstrap = r#"{"xds_servers": [{"server_uri": "user:hunter2@h:1", "channel_creds": [{"type": "insecure"}]}]}"#;
+    for environment in [
+        map(&[("PROXYLESS_SERVER", "https://user:hunter2@h:1")]),
+        map(&[("PROXYLESS_SERVER", "http://a:1,http://user:hunter2@h:1")]),
+        map(&[("GRPC_XDS_BOOTSTRAP_CONFIG", bootstrap)]),
+    ] {
+        let error = Config::load(&Sources { environment, ..Default::default() }).expect_err("a password").to_string();
+        assert!(error.contains("are not supported") && error.contains("h:1") && !error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn pauses_between_attempts_can_be_set_and_stay_below_ten_seconds_else() {
+    let load = |document: &str| Config::load(&Sources { document: document.into(), ..Default::default() });
+    let longest = load(r#"{"server": "http://h:1"}"#).expect("valid").backoff.delay(u32::MAX, 1.0);
+    assert!(longest < Duration::from_secs(10), "{longest:?}");
+    let set = load(r#"{"server": "http://h:1", "backoff_ms": 100, "backoff_max_ms": 200}"#).expect("valid").backoff;
+    assert_eq!((set.delay(1, 0.5), set.delay(9, 0.5)), (Duration::from_millis(100), Duration::from_millis(200)));
+    for bad in [r#""backoff_ms": 9000"#, r#""backoff_max_ms": 0"#, r#""resource_timeout_ms": 18446744073709551615"#] {
+        let error = load(&format!(r#"{{"server": "http://h:1", {bad}}}"#)).expect_err(bad).to_string();
+        assert!(error.contains("is expected") && error.contains(bad[1..].split('"').next().expect("a key")), "{error}");
+    }
+}
+
+#[test]
 fn the_documentation_has_a_row_for_every_setting() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
     let text = fs::read_to_string(&path).expect("docs/configuration.md");

@@ -17,6 +17,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use bytes::Bytes;
 
 use crate::{
+    backoff::Backoff,
     error::{Code, Error, Result},
     protocol::Wildcard,
     resource::Limits,
@@ -117,9 +118,11 @@ pub struct Config {
     pub first_response_timeout: Duration,
     /// After which an unanswered name counts as absent.
     pub resource_timeout: Duration,
+    /// Pauses between attempts to reach a server.
+    pub backoff: Backoff,
     /// How "everything" is spelled; none: as the variant prefers.
     pub wildcard: Option<Wildcard>,
-    /// After a reconnect the first answer is the whole state; none: it is when it looks like it.
+    /// After a reconnect the first answer is the whole state; none: it is when it is istiod's.
     pub full_state_on_reconnect: Option<bool>,
     /// Where the last known good is kept over restarts.
     pub cache_dir: Option<PathBuf>,

@@ -33,6 +33,9 @@ impl Place {
             _ => return Err("http:// (plaintext), https:// (TLS) or unix: is expected in front".into()),
         };
         let authority = authority.trim_end_matches('/');
+        if authority.contains('@') {
+            return Err("user and password are not supported; a token_file is".into());
+        }
         let parsed: http::uri::Authority = authority.parse().map_err(|error: http::uri::InvalidUri| error.to_string())?;
         if parsed.port_u16().is_none() || parsed.host().is_empty() {
             return Err("host:port is expected".into());

@@ -52,6 +52,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("keepalive_timeout_ms", "", "how long a probe may go unanswered; 10000 with profile istio, else 20000"),
     setting("first_response_timeout_ms", "30000", "a stream without any response for so long is given up"),
     setting("resource_timeout_ms", "15000", "a name without an answer for so long counts as absent"),
+    setting(
+        "backoff_ms",
+        "1000",
+        "pause before the second attempt to reach a server; 1.6 times as long before each further one, ±20 %",
+    ),
+    setting("backoff_max_ms", "8000", "longest pause between two attempts, ±20 %; the first response starts over"),
     setting("max_message_bytes", "268435456", "largest message from the control plane"),
     setting("max_endpoints", "250000", "most endpoints in one assignment"),
 ];

@@ -13,11 +13,15 @@ use serde_json::{Map, Value};
 
 use super::{CertificateRequest, Config, Directory, Origin, Place, Profile, SETTINGS, Server, Setting, node};
 use crate::{
+    backoff::Backoff,
     error::{Code, Error, Result},
     protocol::{Policy, Wildcard},
     resource::Limits,
     target::{Naming, Target},
 };
+
+/// A year.
+const LONGEST_MS: u64 = 365 * 24 * 3600 * 1000;
 
 /// A value as a source has it.
 #[derive(Clone, Debug)]
@@ -31,6 +35,15 @@ impl Raw {
         match self {
             Raw::Json(Value::String(text)) | Raw::Text(text) => text.clone(),
             Raw::Json(value) => value.to_string(),
+        }
+    }
+
+    /// For messages: what stands before an `@` in a server's address may be a password.
+    fn said(&self) -> String {
+        let shown = self.shown();
+        match (shown.find("://"), shown.rfind('@')) {
+            (Some(start), Some(end)) if start < end => format!("{}://…{}", &shown[..start], &shown[end..]),
+            _ => shown,
         }
     }
 
@@ -107,6 +120,7 @@ impl Draft {
             keepalive_timeout: self.milliseconds("keepalive_timeout_ms")?,
             first_response_timeout: self.milliseconds("first_response_timeout_ms")?,
             resource_timeout: self.milliseconds("resource_timeout_ms")?,
+            backoff: self.backoff()?,
             wildcard: match self.choice("wildcard", &["auto", "empty", "star"])? {
                 0 => None,
                 1 => Some(Wildcard::Empty),
@@ -153,7 +167,7 @@ impl Draft {
 
     pub(super) fn error(&self, key: &str, what: impl Display) -> Error {
         match self.offers.get(key) {
-            Some(offer) => Error::new(Code::Config, format!("{key} = {:?} (from {}): {what}", offer.raw.shown(), offer.origin)),
+            Some(offer) => Error::new(Code::Config, format!("{key} = {:?} (from {}): {what}", offer.raw.said(), offer.origin)),
             None => Error::new(Code::Config, format!("{key}: {what}")),
         }
     }
@@ -193,8 +207,17 @@ impl Draft {
     fn milliseconds(&self, key: &str) -> Result<Duration> {
         match self.number(key)? {
             0u64 => Err(self.error(key, "at least 1 is expected")),
+            ms if ms > LONGEST_MS => Err(self.error(key, format!("at most {LONGEST_MS} (a year) is expected"))),
             ms => Ok(Duration::from_millis(ms)),
         }
+    }
+
+    fn backoff(&self) -> Result<Backoff> {
+        let backoff = Backoff { initial: self.milliseconds("backoff_ms")?, max: self.milliseconds("backoff_max_ms")? };
+        if backoff.initial > backoff.max {
+            return Err(self.error("backoff_ms", format!("at most backoff_max_ms ({}) is expected", backoff.max.as_millis())));
+        }
+        Ok(backoff)
     }
 
     fn flag(&self, key: &str) -> Result<bool> {
@@ -292,7 +315,7 @@ impl Draft {
         };
         let token = self.path("token_file")?;
         if token.is_some() && !self.is_found("token_file") && servers.iter().any(|s| matches!(s.place, Place::Plaintext(_))) {
-            return Err(self.error("token_file", format!("a token is sent over TLS only, and the server is {}", offer.raw.shown())));
+            return Err(self.error("token_file", format!("a token is sent over TLS only, and the server is {}", offer.raw.said())));
         }
         let features = self.list("server_features")?;
         if let Some(unknown) = features.iter().find(|feature| !Policy::FEATURES.contains(&feature.as_str())) {

@@ -53,6 +53,16 @@ impl Disk {
         }
     }
 
+    /// Writes what is not written yet. Nobody is left to be told how that went.
+    pub(super) async fn finish(mut self, now: Time) {
+        if let Some(writing) = self.writing.take() {
+            let _ = writing.await;
+        }
+        if let Some(file) = self.cache.take(now) {
+            let _ = file.write();
+        }
+    }
+
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Event> {
         if let Some(reading) = &mut self.reading
             && let Poll::Ready(restored) = Pin::new(reading).poll(context)

@@ -8,20 +8,19 @@ use std::{
 
 use bytes::Bytes;
 use tokio::{sync::mpsc, time::Sleep};
-use tonic::transport::Channel;
 
 use super::Event;
 use crate::{
     authority::ServerId,
     protocol::Time,
-    transport::{Dialer, Pending, Responses},
+    transport::{Connection, Dialer, Pending, Responses},
 };
 
 pub(super) enum Link {
     /// Nobody needs this server.
     Off,
     Waiting(Pin<Box<Sleep>>),
-    Connecting(Pending<Channel>),
+    Connecting(Pending<Connection>),
     /// The first requests are queued; the server's headers are awaited.
     Opening(Pending<Responses>),
     Open(Box<Responses>),
@@ -55,7 +54,7 @@ impl Lane {
                 Event::Due(server)
             }
             Link::Connecting(connecting) => {
-                ready!(connecting.as_mut().poll(context)).map_or_else(lost, |channel| Event::Connected(server, channel))
+                ready!(connecting.as_mut().poll(context)).map_or_else(lost, |connection| Event::Connected(server, connection))
             }
             Link::Opening(opening) => {
                 ready!(opening.as_mut().poll(context)).map_or_else(lost, |responses| Event::Opened(server, responses))

@@ -10,6 +10,8 @@ use super::{
     Decode, DeltaDiscoveryRequest, DeltaDiscoveryResponse, Effect, Engine, Gone, Kind, Request, Resource, Status, Time, Ttl,
     Wildcard,
     fate::{Absorbed, Received},
+    istiod::is_istiods,
+    nack,
     name::canonical,
     sotw::{INVALID_ARGUMENT, STAR},
     types::{Pending, TypeState},
@@ -17,18 +19,21 @@ use super::{
 
 impl<D: Decode> Engine<D> {
     pub(super) fn flush_delta(&mut self, kind: Kind, now: Time, out: &mut Vec<Effect<D::Value>>) {
+        let spelling = self.spelling(Wildcard::Star);
         let state = &mut self.types[kind.index()];
         let first = !state.opened;
         if first && !state.has_interest() {
             return;
         }
-        let spelling = self.settings.wildcard.unwrap_or(Wildcard::Star);
         let (subscribe, unsubscribe) = if first { (first_names(state, spelling), Vec::new()) } else { changed_names(state) };
         if !first && subscribe.is_empty() && unsubscribe.is_empty() {
             return;
         }
         let initial_resource_versions = if first { held_versions(state) } else { HashMap::new() };
         state.opened = true;
+        if first && state.wildcard {
+            self.await_everything(now);
+        }
         let node = self.take_node(now);
         out.push(Effect::Send(Request::Delta(DeltaDiscoveryRequest {
             node,
@@ -49,9 +54,7 @@ impl<D: Decode> Engine<D> {
         out: &mut Vec<Effect<D::Value>>,
     ) -> Result<(), prost::DecodeError> {
         let response = DeltaDiscoveryResponse::decode(message)?;
-        let Some(kind) = Kind::from_type_url(&response.type_url).filter(|kind| self.types[kind.index()].opened) else {
-            return Ok(());
-        };
+        let Some(kind) = self.take_response(&response.type_url) else { return Ok(()) };
         let first_on_stream = !std::mem::replace(&mut self.types[kind.index()].answered_on_stream, true);
         let mut errors = Vec::new();
         let mut resent_unchanged = false;
@@ -71,9 +74,10 @@ impl<D: Decode> Engine<D> {
             }
         }
         self.on_resource_errors(kind, response.resource_errors, out);
-        // A server that repeats what we said to hold ignores our versions, so this is its whole state: what it has lost since the
-        // last stream would otherwise never be reported (istio/istio#41494).
-        let complete = self.settings.full_state_on_reconnect.unwrap_or(resent_unchanged);
+        // istiod repeats what we said to hold, and all of it at once: what it has lost since the last stream would otherwise never
+        // be reported (istio/istio#41494). Others may give their state in parts.
+        let istiod = is_istiods(&response.system_version_info, &response.nonce);
+        let complete = self.settings.full_state_on_reconnect.unwrap_or(istiod && resent_unchanged);
         if first_on_stream && complete && self.types[kind.index()].wildcard && errors.is_empty() {
             self.remove_unseen(kind, out);
         }
@@ -107,7 +111,7 @@ impl<D: Decode> Engine<D> {
     fn answer_delta(&mut self, kind: Kind, response_nonce: String, errors: &[String], out: &mut Vec<Effect<D::Value>>) {
         let status = &mut self.types[kind.index()].status;
         status.responses += 1;
-        let text = errors.join("; ");
+        let text = nack::text(errors);
         let error_detail = (!errors.is_empty()).then(|| {
             status.nacks += 1;
             Status { code: INVALID_ARGUMENT, message: text.clone() }

@@ -11,100 +11,10 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Decode, Effect, End, Gone, Kind, Lost, ResourceStatus, Time, TypeStatus,
+    Decode, Effect, End, Gone, Health, Kind, Lost, ResourceStatus, Settings, Time, TypeStatus, Variant, Wildcard,
     types::{Name, Pending, REQUERIES, Trouble, TypeState},
 };
-use crate::backoff::{Backoff, Jitter};
-
-/// Which of the two stream methods is spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Variant {
-    /// `DeltaAggregatedResources`.
-    Delta,
-    /// `StreamAggregatedResources`.
-    Sotw,
-}
-
-/// How "everything" is spelled in a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wildcard {
-    /// As an empty list in the first request of the type: what every server knows, but it cannot be taken back or joined with names.
-    Empty,
-    /// As the name `*`.
-    Star,
-}
-
-/// What a server asks its clients to make of bad news (gRFC A53, A88).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Policy {
-    /// Go on with a resource that the server no longer has (`ignore_resource_deletion`).
-    pub ignore_resource_deletion: bool,
-    /// Do not go on with a resource whose newer content is bad, or that the server no longer has.
-    pub fail_on_data_errors: bool,
-    /// An answer that does not come is a passing failure, not absence; the wait is twice as long.
-    pub resource_timer_is_transient_error: bool,
-}
-
-/// What an engine is told at birth.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Variant of the first stream; delta falls back to state of the world when the server answers Unimplemented.
-    pub variant: Variant,
-    /// Encoded `envoy.config.core.v3.Node`.
-    pub node: Bytes,
-    /// How long a name may stay unanswered before it counts as absent.
-    pub resource_timeout: Duration,
-    /// How long a stream may stay without any response before it is given up.
-    pub first_response_timeout: Duration,
-    /// Delays between attempts.
-    pub backoff: Backoff,
-    /// Seed of the jitter.
-    pub seed: u64,
-    /// The spelling of "everything"; `None`: [`Wildcard::Empty`] in the state of the world, [`Wildcard::Star`] in delta.
-    pub wildcard: Option<Wildcard>,
-    /// What bad news mean.
-    pub policy: Policy,
-    /// In delta, the first answer to a wildcard on a new stream is complete: what it lacks is gone. `None`: it is when it repeats
-    /// unchanged what we said to hold, as servers do that ignore what we said.
-    pub full_state_on_reconnect: Option<bool>,
-    /// State of the world: the server answers with everything that was asked for, so that a name which such an answer lacks is waited
-    /// for only so much longer (the answer may have crossed the question). `None`: as long as any other.
-    pub unlisted_timeout: Option<Duration>,
-    /// The server serves one stream at a time and closes the older one: when that happens to us twice in a row, keep away.
-    pub yields: bool,
-}
-
-impl Settings {
-    /// What a server gets of which nothing special is known.
-    pub fn new(variant: Variant, node: Bytes) -> Self {
-        Self {
-            variant,
-            node,
-            resource_timeout: Duration::from_secs(15),
-            first_response_timeout: Duration::from_secs(30),
-            backoff: Backoff::default(),
-            seed: 1,
-            wildcard: None,
-            policy: Policy::default(),
-            full_state_on_reconnect: None,
-            unlisted_timeout: None,
-            yields: false,
-        }
-    }
-}
-
-/// How the server is doing (gRFC A78).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Health {
-    /// A stream was opened, and there was no failure since its last response.
-    pub connected: bool,
-    /// How often the server went from healthy to unreachable.
-    pub server_failures: u64,
-    /// Streams opened.
-    pub streams: u64,
-    /// Another client uses the socket, and we keep away.
-    pub yielding: bool,
-}
+use crate::backoff::Jitter;
 
 /// Two ends of streams within this time are no accident on a socket for one client.
 const EVICTION: Duration = Duration::from_secs(10);
@@ -117,6 +27,8 @@ struct Stream {
     responses: u64,
     node_sent: bool,
     first_response_deadline: Option<Time>,
+    /// Everything was asked for in a spelling of our choice, and so long an answer is waited for.
+    everything_deadline: Option<Time>,
 }
 
 /// The ADS client as a value. See the module documentation for the rules of use.
@@ -125,6 +37,10 @@ pub struct Engine<D: Decode> {
     pub(super) types: [TypeState; 4],
     pub(super) decoder: D,
     stream: Option<Stream>,
+    /// The variant in use, after a server without delta not the one of the settings.
+    pub(super) variant: Variant,
+    /// The server did not understand the spelling of "everything": the other one is tried.
+    other_spelling: bool,
     failures: u32,
     jitter: Jitter,
     /// Ends of waits and of times to live. Entries whose end has moved are skipped when it is due.
@@ -149,6 +65,8 @@ impl<D: Decode> Engine<D> {
     pub fn new(settings: Settings, decoder: D) -> Self {
         let jitter = Jitter::new(settings.seed);
         Self {
+            variant: settings.variant,
+            other_spelling: false,
             settings,
             types: Default::default(),
             decoder,
@@ -172,7 +90,12 @@ impl<D: Decode> Engine<D> {
 
     /// The variant that the next stream must speak.
     pub fn variant(&self) -> Variant {
-        self.settings.variant
+        self.variant
+    }
+
+    /// Should the server not know the method of the current stream, there is another one to try.
+    pub fn falls_back(&self) -> bool {
+        self.variant == Variant::Delta && !self.is_synced()
     }
 
     /// At least one response has arrived on the current stream.
@@ -222,11 +145,12 @@ impl<D: Decode> Engine<D> {
     /// Asks for one resource. A set: asking twice is asking once. Takes effect with the next `flush`.
     pub fn subscribe(&mut self, kind: Kind, name: &Arc<str>) {
         let state = &mut self.types[kind.index()];
-        if state.dropped.remove(&**name) {
-            state.requery.insert(Name(Arc::clone(name)), REQUERIES);
-        }
         let entry = state.entries.entry(Name(Arc::clone(name))).or_default();
         if !entry.subscribed {
+            // One that is still held was let go and has not been told so yet.
+            if entry.is_unresolved() && state.dropped.take(name) {
+                state.requery.insert(Name(Arc::clone(name)), REQUERIES);
+            }
             entry.subscribed = true;
             state.changed = true;
             state.pending.insert(Name(Arc::clone(name)), Pending::Add);
@@ -270,7 +194,13 @@ impl<D: Decode> Engine<D> {
 
     /// The transport has a stream. States every subscription.
     pub fn on_open(&mut self, now: Time, out: &mut Vec<Effect<D::Value>>) {
-        self.stream = Some(Stream { opened_at: now, responses: 0, node_sent: false, first_response_deadline: None });
+        self.stream = Some(Stream {
+            opened_at: now,
+            responses: 0,
+            node_sent: false,
+            first_response_deadline: None,
+            everything_deadline: None,
+        });
         self.streams += 1;
         for state in &mut self.types {
             state.on_new_stream();
@@ -278,35 +208,51 @@ impl<D: Decode> Engine<D> {
         self.flush(now, out);
     }
 
-    /// A message arrived.
-    pub fn on_response(&mut self, now: Time, message: Bytes, out: &mut Vec<Effect<D::Value>>) {
-        let Some(stream) = &mut self.stream else { return };
-        stream.responses += 1;
-        stream.first_response_deadline = None;
-        self.failures = 0;
-        self.healthy = true;
+    /// A message arrived. Returns whether it was a response: bytes that are none prove nothing about the server.
+    pub fn on_response(&mut self, now: Time, message: Bytes, out: &mut Vec<Effect<D::Value>>) -> bool {
+        if self.stream.is_none() {
+            return false;
+        }
         self.responses += 1;
-        let handled = match self.settings.variant {
+        let handled = match self.variant {
             Variant::Sotw => self.on_sotw(now, message, out),
             Variant::Delta => self.on_delta(now, message, out),
         };
-        if let Err(error) = handled {
+        if let Err(error) = &handled {
             out.push(Effect::Close(format!("response does not decode: {error}")));
         }
+        handled.is_ok()
+    }
+
+    /// Takes note of a response that decodes; its kind, if something of that kind was asked for on this stream.
+    pub(super) fn take_response(&mut self, type_url: &str) -> Option<Kind> {
+        let kind = Kind::from_type_url(type_url).filter(|kind| self.types[kind.index()].opened);
+        let stream = self.stream.as_mut()?;
+        stream.responses += 1;
+        stream.first_response_deadline = None;
+        if kind.is_some_and(|kind| self.types[kind.index()].wildcard) {
+            stream.everything_deadline = None;
+        }
+        self.failures = 0;
+        self.healthy = true;
+        kind
     }
 
     /// The stream, or the attempt to open one, has ended.
     pub fn on_lost(&mut self, now: Time, lost: &Lost, out: &mut Vec<Effect<D::Value>>) {
+        let falls_back = self.falls_back();
         let stream = self.stream.take();
         for state in &mut self.types {
             state.stop_timers();
         }
         let useful = stream.as_ref().is_some_and(|stream| stream.responses > 0);
-        if lost.how == End::Unimplemented && !useful && self.settings.variant == Variant::Delta {
-            self.settings.variant = Variant::Sotw;
+        if lost.how == End::Unimplemented && falls_back {
+            self.variant = Variant::Sotw;
             out.push(Effect::Connect { after: Duration::ZERO });
             return;
         }
+        // The next server at this place may know what this one does not.
+        self.variant = self.settings.variant;
         // Who is evicted may not have been answered yet.
         let ended = useful || stream.is_some() && lost.how == End::Closed;
         let age = stream.map_or(Duration::ZERO, |stream| now.saturating_sub(stream.opened_at));
@@ -347,7 +293,15 @@ impl<D: Decode> Engine<D> {
             && stream.first_response_deadline.is_some_and(|deadline| deadline <= now)
         {
             stream.first_response_deadline = None;
+            let everything = stream.everything_deadline.take().is_some();
+            self.other_spelling ^= everything;
             out.push(Effect::Close("no response to the first request".into()));
+        } else if let Some(stream) = &mut self.stream
+            && stream.everything_deadline.is_some_and(|deadline| deadline <= now)
+        {
+            stream.everything_deadline = None;
+            self.other_spelling ^= true;
+            out.push(Effect::Close("everything was asked for and is not answered; the other way to ask is tried".into()));
         }
         while self.deadlines.first().is_some_and(|(deadline, ..)| *deadline <= now) {
             let Some((deadline, kind, name)) = self.deadlines.pop_first() else { break };
@@ -383,8 +337,10 @@ impl<D: Decode> Engine<D> {
             self.deadlines.pop_first();
         }
         let resource = self.deadlines.first().map(|(deadline, ..)| *deadline);
-        let stream = self.stream.as_ref().and_then(|stream| stream.first_response_deadline);
-        [resource, stream].into_iter().flatten().min()
+        let stream = self.stream.as_ref();
+        let first = stream.and_then(|stream| stream.first_response_deadline);
+        let everything = stream.and_then(|stream| stream.everything_deadline);
+        [resource, first, everything].into_iter().flatten().min()
     }
 
     /// States pending subscription changes, at most one request per type, in dependency order. Does nothing while disconnected:
@@ -395,7 +351,7 @@ impl<D: Decode> Engine<D> {
                 continue;
             }
             if self.stream.is_some() {
-                match self.settings.variant {
+                match self.variant {
                     Variant::Sotw => self.flush_sotw(kind, now, out),
                     Variant::Delta => self.flush_delta(kind, now, out),
                 }
@@ -420,6 +376,25 @@ impl<D: Decode> Engine<D> {
     /// Every known resource of a kind, by name.
     pub fn resources(&self, kind: Kind) -> Vec<ResourceStatus> {
         self.types[kind.index()].resources()
+    }
+
+    /// How "everything" is spelled: as the settings say, else as this variant prefers, or the other way if that was not answered.
+    pub(super) fn spelling(&self, preferred: Wildcard) -> Wildcard {
+        self.settings.wildcard.unwrap_or(match (preferred, self.other_spelling && self.variant == Variant::Delta) {
+            (Wildcard::Star, true) => Wildcard::Empty,
+            (Wildcard::Empty, true) => Wildcard::Star,
+            (_, false) => preferred,
+        })
+    }
+
+    /// A server that does not know the spelling of our choice takes it for a name, and is silent.
+    pub(super) fn await_everything(&mut self, now: Time) {
+        let patience = self.settings.first_response_timeout;
+        if self.settings.wildcard.is_none()
+            && let Some(stream) = &mut self.stream
+        {
+            stream.everything_deadline = Some(now + patience);
+        }
     }
 
     /// The node, once per stream.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
-    Decode, Effect, Engine, Gone, Kind, ResourceError, Time, Variant,
+    Decode, Effect, Engine, Gone, Kind, ResourceError, Time, Variant, nack,
     name::canonical,
     types::{Held, Name, Trouble},
 };
@@ -91,7 +91,7 @@ impl<D: Decode> Engine<D> {
                 Absorbed::Accepted
             }
             Err(reason) => {
-                let error: Arc<str> = format!("{name}: {reason}").into();
+                let error = nack::error(&format!("{name}: {reason}"));
                 let said = matches!(&entry.trouble, Some(Trouble::Rejected { error: old, .. }) if *old == error);
                 entry.trouble = Some(Trouble::Rejected { hash, error: Arc::clone(&error) });
                 let dropped = self.settings.policy.fail_on_data_errors && entry.held.take().is_some();
@@ -169,16 +169,15 @@ impl<D: Decode> Engine<D> {
             entry.deadline = None;
             state.requery.remove(name);
             state.status.refused += 1;
-            let text = format!("{name}: the server answers with code {}: {}", status.code, status.message);
+            let text = nack::error(&format!("{name}: the server answers with code {}: {}", status.code, status.message));
             match status.code {
                 NOT_FOUND => self.remove(kind, name, Gone::Removed, &text, out),
                 PERMISSION_DENIED => self.remove(kind, name, Gone::Refused, &text, out),
                 _ => {
-                    let error: Arc<str> = text.into();
-                    let said = matches!(&entry.trouble, Some(Trouble::Refused(old)) if *old == error);
-                    entry.trouble = Some(Trouble::Refused(Arc::clone(&error)));
+                    let said = matches!(&entry.trouble, Some(Trouble::Refused(old)) if *old == text);
+                    entry.trouble = Some(Trouble::Refused(Arc::clone(&text)));
                     if !said {
-                        out.push(Effect::Trouble { kind, name: state.key(name), error });
+                        out.push(Effect::Trouble { kind, name: state.key(name), error: text });
                     }
                 }
             }
@@ -207,12 +206,12 @@ impl<D: Decode> Engine<D> {
             return;
         }
         let (dropped, requery) = (&mut state.dropped, &mut state.requery);
-        let remember = self.settings.variant == Variant::Sotw && state.opened;
+        let remember = self.variant == Variant::Sotw && state.opened;
         state.entries.retain(|name, entry| {
             if !entry.subscribed {
                 requery.remove(&*name.0);
                 if remember {
-                    dropped.insert(name.clone());
+                    dropped.note(name.clone());
                 }
                 out.push(Effect::Forget { kind, name: Arc::clone(&name.0) });
             }

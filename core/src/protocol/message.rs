@@ -151,9 +151,13 @@ pub struct Ttl {
 }
 
 impl Ttl {
+    /// The longest duration that protobuf knows, 10,000 years.
+    const LONGEST: u64 = 315_576_000_000;
+
     /// `None` when it is negative or out of range: such a resource does not expire.
     pub(super) fn duration(self) -> Option<Duration> {
-        Some(Duration::new(self.seconds.try_into().ok()?, u32::try_from(self.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?))
+        let seconds = u64::try_from(self.seconds).ok().filter(|seconds| *seconds <= Self::LONGEST)?;
+        Some(Duration::new(seconds, u32::try_from(self.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?))
     }
 }
 

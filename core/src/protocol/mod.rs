@@ -14,18 +14,22 @@ mod delta;
 mod effect;
 mod engine;
 mod fate;
+mod istiod;
 mod message;
+mod nack;
 mod name;
+mod settings;
 mod sotw;
 mod types;
 
 pub use effect::{Effect, End, Gone, Lost, Request};
-pub use engine::{Engine, Health, Policy, Settings, Variant, Wildcard};
+pub use engine::Engine;
 pub use message::{
     Any, DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse, Resource, ResourceError, ResourceName,
     Status, Ttl,
 };
 pub use name::{Xdstp, fill_template};
+pub use settings::{Health, Policy, Settings, Variant, Wildcard};
 pub use types::{CacheState, ResourceStatus, TypeStatus};
 
 use std::time::Duration;

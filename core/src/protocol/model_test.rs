@@ -152,7 +152,7 @@ impl World {
             Step::ToServer => self.server_step(),
             Step::ToClient => {
                 if let Some(message) = self.to_client.pop_front() {
-                    self.act(|engine, now, out| engine.on_response(now, message, out));
+                    self.act(|engine, now, out| _ = engine.on_response(now, message, out));
                 }
             }
             Step::Break => self.break_stream(),

@@ -8,6 +8,7 @@ use super::{
     Any, Decode, DiscoveryRequest, DiscoveryResponse, Effect, Engine, Kind, Request, Resource, Status, Time, Ttl, Wildcard,
     fate::{Absorbed, Received},
     message::RESOURCE_URL,
+    nack,
     name::canonical,
 };
 
@@ -29,9 +30,7 @@ impl<D: Decode> Engine<D> {
 
     pub(super) fn on_sotw(&mut self, now: Time, message: Bytes, out: &mut Vec<Effect<D::Value>>) -> Result<(), prost::DecodeError> {
         let response = DiscoveryResponse::decode(message)?;
-        let Some(kind) = Kind::from_type_url(&response.type_url).filter(|kind| self.types[kind.index()].opened) else {
-            return Ok(());
-        };
+        let Some(kind) = self.take_response(&response.type_url) else { return Ok(()) };
         self.types[kind.index()].nonce = response.nonce;
         let mut errors = Vec::new();
         let mut whole = kind.is_full_state();
@@ -51,7 +50,7 @@ impl<D: Decode> Engine<D> {
             self.remove_unseen(kind, out);
             self.hurry_unlisted(kind, now);
         }
-        self.answer_sotw(kind, response.version_info, errors, now, out);
+        self.answer_sotw(kind, response.version_info, &errors, now, out);
         out.push(Effect::Answered(kind));
         Ok(())
     }
@@ -96,7 +95,7 @@ impl<D: Decode> Engine<D> {
         }
     }
 
-    fn answer_sotw(&mut self, kind: Kind, version: String, errors: Vec<String>, now: Time, out: &mut Vec<Effect<D::Value>>) {
+    fn answer_sotw(&mut self, kind: Kind, version: String, errors: &[String], now: Time, out: &mut Vec<Effect<D::Value>>) {
         let state = &mut self.types[kind.index()];
         state.status.responses += 1;
         if errors.is_empty() {
@@ -107,7 +106,7 @@ impl<D: Decode> Engine<D> {
             self.told_all(kind, out);
             return;
         }
-        let text = errors.join("; ");
+        let text = nack::text(errors);
         state.status.nacks += 1;
         state.status.error.clone_from(&text);
         state.doubt |= std::mem::take(&mut state.changed);
@@ -142,6 +141,7 @@ impl<D: Decode> Engine<D> {
     /// One request with the whole list, or with the list without what must be asked for anew.
     fn push_sotw(&mut self, kind: Kind, error_detail: Option<Status>, without: bool, now: Time, out: &mut Vec<Effect<D::Value>>) {
         let node = self.take_node(now);
+        let spelling = self.spelling(Wildcard::Empty);
         let state = &mut self.types[kind.index()];
         state.opened = true;
         let mut resource_names = Vec::new();
@@ -154,7 +154,7 @@ impl<D: Decode> Engine<D> {
         }
         resource_names.sort_unstable();
         if state.wildcard {
-            let empty = self.settings.wildcard.unwrap_or(Wildcard::Empty) == Wildcard::Empty;
+            let empty = spelling == Wildcard::Empty;
             // Once names were said, an empty list would take everything back.
             if empty && !state.told_names && !state.told_star {
                 resource_names.clear();

@@ -175,6 +175,32 @@ pub(super) enum Pending {
 /// failed, the name is asked for once more when waiting for it ends.
 pub(super) const REQUERIES: u8 = 8;
 
+/// Names that were let go on a stream. When they are too many to remember, any name may be one of them.
+#[derive(Debug, Default)]
+pub(super) struct Dropped {
+    names: HashSet<Name>,
+    too_many: bool,
+}
+
+impl Dropped {
+    const MOST: usize = 1024;
+
+    pub(super) fn note(&mut self, name: Name) {
+        if self.names.len() == Self::MOST {
+            self.names.clear();
+            self.too_many = true;
+        }
+        if !self.too_many {
+            self.names.insert(name);
+        }
+    }
+
+    /// The name is wanted again; returns whether it may have been let go on this stream.
+    pub(super) fn take(&mut self, name: &str) -> bool {
+        self.names.remove(name) || self.too_many
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct TypeState {
     pub(super) wildcard: bool,
@@ -197,7 +223,7 @@ pub(super) struct TypeState {
     /// State of the world: the list has changed since the first request of the stream, so that what was told may have been dropped.
     pub(super) doubt: bool,
     /// State of the world: names that were let go on this stream.
-    pub(super) dropped: HashSet<Name>,
+    pub(super) dropped: Dropped,
     /// State of the world: names of those that are wanted again. The server may not have seen that they were let go, and then would
     /// not send them again: until they come, every list is preceded by one without them, so many times at most.
     pub(super) requery: HashMap<Name, u8>,
@@ -250,7 +276,7 @@ impl TypeState {
         self.answered_on_stream = false;
         self.changed = true;
         self.pending.clear();
-        self.dropped.clear();
+        self.dropped = Dropped::default();
         self.requery.clear();
         for entry in self.entries.values_mut() {
             entry.told = false;

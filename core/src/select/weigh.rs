@@ -42,21 +42,25 @@ pub(super) fn weights(groups: &[Group<'_>]) -> Vec<Vec<u32>> {
 
 fn fractions(group: &Group<'_>) -> Vec<(u128, u128)> {
     let share = u128::from(group.share);
-    let sum = |of: &dyn Fn(&Endpoint) -> bool| group.endpoints.iter().filter(|e| of(e)).map(|e| u128::from(e.weight)).sum::<u128>();
     let Some(localities) = group.localities else {
-        let total = sum(&|_| true).max(1);
+        let total = group.endpoints.iter().map(|e| u128::from(e.weight)).sum::<u128>().max(1);
         return group.endpoints.iter().map(|e| (share * u128::from(e.weight), total)).collect();
     };
+    let mut sums = vec![0u128; localities.len()];
+    for endpoint in &group.endpoints {
+        if let Some(sum) = sums.get_mut(usize::from(endpoint.locality)) {
+            *sum += u128::from(endpoint.weight);
+        }
+    }
     let weight_of = |index: usize| u128::from(localities.get(index).map_or(0, |l| l.weight));
-    let live: u128 =
-        (0..localities.len()).filter(|i| group.endpoints.iter().any(|e| usize::from(e.locality) == *i)).map(weight_of).sum();
-    let sums: Vec<u128> = (0..localities.len()).map(|i| sum(&|e| usize::from(e.locality) == i).max(1)).collect();
+    let live: u128 = sums.iter().enumerate().filter(|(_, sum)| **sum > 0).map(|(index, _)| weight_of(index)).sum();
     group
         .endpoints
         .iter()
         .map(|e| {
             let index = usize::from(e.locality);
-            (share * weight_of(index) * u128::from(e.weight), live.max(1) * sums.get(index).copied().unwrap_or(1))
+            let sum = sums.get(index).copied().unwrap_or(1).max(1);
+            (share * weight_of(index) * u128::from(e.weight), live.max(1) * sum)
         })
         .collect()
 }

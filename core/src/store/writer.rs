@@ -3,10 +3,13 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+
 use super::{
     Entry, Snapshot, Store,
     snapshot::{CHUNK, Chunk, Names},
 };
+use crate::model::State;
 
 /// Collects changes and publishes them as one snapshot.
 #[derive(Debug)]
@@ -14,13 +17,25 @@ pub struct Writer {
     store: Arc<Store>,
     next: Snapshot,
     dirty: bool,
+    /// What an earlier writer published, for targets of which nothing is known yet.
+    earlier: HashMap<Arc<str>, Arc<Entry>>,
 }
 
 impl Writer {
     /// The writer of `store`. There must be only one.
     pub fn new(store: Arc<Store>) -> Self {
         let next = (*store.snapshot()).clone();
-        Self { store, next, dirty: false }
+        Self { store, next, dirty: false, earlier: HashMap::new() }
+    }
+
+    /// The writer after one that was lost. It starts without targets; what that one has published stands for each of them until
+    /// there is an answer again.
+    pub fn successor(store: Arc<Store>) -> Self {
+        let last = store.snapshot();
+        let earlier = last.entries().map(|entry| (Arc::clone(&entry.target), Arc::clone(entry))).collect();
+        let (epoch, asked) = (last.epoch, Arc::clone(&last.asked));
+        let next = Snapshot { epoch, shrunk_at: epoch + 1, asked, ..Snapshot::default() };
+        Self { store, next, dirty: true, earlier }
     }
 
     /// Makes `spelling` another name of the target in `slot`.
@@ -41,6 +56,11 @@ impl Writer {
 
     /// Sets what is known about the target in `slot`. Saying the same again changes nothing.
     pub fn set(&mut self, slot: usize, mut entry: Entry) {
+        if entry.state != State::Pending {
+            self.earlier.remove(&entry.target);
+        } else if let Some(earlier) = self.earlier.get(&entry.target) {
+            entry = Entry::clone(earlier);
+        }
         let epoch = self.next.epoch + 1;
         if self.next.slot(slot).is_some_and(|old| old.says_the_same(&entry)) {
             return;
@@ -57,8 +77,8 @@ impl Writer {
 
     /// Drops the target in `slot` and every name of it.
     pub fn drop_slot(&mut self, slot: usize) {
-        if let Some(place) = self.chunk(slot).slots.get_mut(slot % CHUNK) {
-            *place = None;
+        if let Some(entry) = self.chunk(slot).slots.get_mut(slot % CHUNK).and_then(Option::take) {
+            self.earlier.remove(&entry.target);
         }
         let names = std::mem::take(&mut self.names(slot).all);
         let index = Arc::make_mut(&mut self.next.index);

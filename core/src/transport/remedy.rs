@@ -6,6 +6,17 @@ pub fn remedy(reason: &str) -> Option<&'static str> {
     let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
     Some(if says(&["not valid for name"]) {
         "connect by a name that is in the certificate (istiod.istio-system.svc), or set server_name to one"
+    } else if says(&["speaks TLS, and is asked"]) {
+        "write https:// in front of it, with its ca_file; istiod's plaintext port is 15010"
+    } else if says(&["speaks plaintext, and is asked"]) {
+        "is this a TLS port? istiod's is 15012; http:// is for plaintext, without a token"
+    } else if says(&["speaks HTTP/1"]) {
+        "this is no ADS server: istiod's ports are 15010 (plaintext) and 15012 (TLS)"
+    } else if says(&["CaUsedAsEndEntity"]) {
+        "the server shows the certificate of a CA, perhaps its own self-signed one: give it a leaf that a CA has signed, and put that \
+         CA's certificate into ca_file"
+    } else if says(&["holds no PEM"]) {
+        "a PEM file has lines that begin with -----BEGIN; DER is converted by openssl x509 -inform der"
     } else if says(&["UnknownIssuer", "BadSignature"]) {
         "ca_file must hold the mesh's root: mount the config map istio-ca-root-cert (key root-cert.pem)"
     } else if says(&["token_file"]) && says(&["expired"]) {
@@ -47,6 +58,11 @@ mod tests {
             ("ca_file /c: No such file or directory", "mount the file"),
             ("invalid peer certificate: Expired", "clock"),
             ("received corrupt message of type InvalidContentType", "15010 is plaintext"),
+            ("the server speaks TLS, and is asked in plaintext (frame with invalid size)", "https://"),
+            ("the server speaks plaintext, and is asked over TLS (broken pipe)", "15012"),
+            ("the server speaks HTTP/1 and no HTTP/2 (frame with invalid size)", "no ADS server"),
+            ("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))", "leaf"),
+            ("ca_file /c: it holds no PEM", "-----BEGIN"),
             ("PermissionDenied: forbidden", "namespace or service account"),
             ("Unauthenticated: authentication failure", "audience (istio-ca)"),
         ] {

@@ -181,7 +181,7 @@ fn e_07_a_heartbeat_renews_the_time_to_live_and_its_end_is_a_deletion() {
 fn e_07_a_time_to_live_that_is_none_is_ignored() {
     let duration = |seconds, nanos| Ttl { seconds, nanos }.duration();
     assert_eq!(duration(1, 999_999_999), Some(Duration::new(1, 999_999_999)));
-    for (seconds, nanos) in [(1, 1_000_000_000), (-1, 0), (1, -1)] {
+    for (seconds, nanos) in [(1, 1_000_000_000), (-1, 0), (1, -1), (i64::MAX, 0), (315_576_000_001, 0)] {
         assert_eq!(duration(seconds, nanos), None, "{seconds} s {nanos} ns");
     }
 }
@@ -199,6 +199,27 @@ fn e_07_a_time_to_live_goes_on_without_a_stream() {
     t.expect(&["remove a Removed"]);
 }
 
+/// An answer that can only be istiod's.
+fn istiod(t: &mut Trace, resources: &[(&str, &str)]) {
+    let resources = resources.iter().map(|(text, version)| t.resource(CDS, text, version)).collect();
+    let system_version_info: String = "2026-01-01T00:00:00Z/1".into();
+    let nonce = format!("{system_version_info}-uuid");
+    t.delta_response(DeltaDiscoveryResponse { resources, system_version_info, ..delta_response(CDS, &nonce) });
+}
+
+#[test]
+fn e_08_a_server_that_gives_its_first_state_in_parts_takes_nothing_away_between_them() {
+    let mut t = Trace::new(Delta);
+    t.engine.subscribe_all(CDS);
+    t.open();
+    t.delta(CDS, "n1", &[("x=1", "1"), ("y=1", "1")], &[]);
+    t.reconnect();
+    t.out.clear();
+    t.delta(CDS, "m1", &[("x=1", "1")], &[]);
+    t.delta(CDS, "m2", &[("y=1", "1")], &[]);
+    t.expect(&["> CDS ack m1", "answered CDS", "> CDS ack m2", "answered CDS"]);
+}
+
 #[test]
 fn e_08_what_was_deleted_while_disconnected_disappears_after_the_reconnect() {
     // A server that names what is gone.
@@ -210,12 +231,12 @@ fn e_08_what_was_deleted_while_disconnected_disappears_after_the_reconnect() {
     t.expect(&[r#"> CDS node +["*"] held ["x:1", "y:1"]"#]);
     t.delta(CDS, "m1", &[], &["x"]);
     t.expect(&["remove x Removed", "> CDS ack m1", "answered CDS"]);
-    // One that sends its whole state again.
+    // istiod, which sends its whole state again.
     t.delta(CDS, "m2", &[("x=1", "")], &[]);
     t.reconnect();
     t.out.clear();
-    t.delta(CDS, "k1", &[("y=1", "1")], &[]);
-    t.expect(&["remove x Removed", "> CDS ack k1", "answered CDS"]);
+    istiod(&mut t, &[("y=1", "1")]);
+    t.expect(&["remove x Removed", "> CDS ack 2026-01-01T00:00:00Z/1-uuid", "answered CDS"]);
     // One of which it was said that it does.
     let mut t = Trace::with(Settings { full_state_on_reconnect: Some(true), ..settings(Delta) });
     t.engine.subscribe_all(CDS);
@@ -237,6 +258,51 @@ fn e_08_a_server_that_honours_versions_takes_nothing_away_by_silence() {
     t.out.clear();
     t.delta(CDS, "m1", &[("y=2", "2")], &[]);
     t.expect(&["update y 2", "> CDS ack m1", "answered CDS"]);
+}
+
+#[test]
+fn a_server_that_is_silent_when_asked_for_everything_in_one_way_is_asked_in_the_other() {
+    let mut t = Trace::new(Delta);
+    t.engine.subscribe_all(CDS);
+    t.watch(EDS, &["a"]);
+    for asked in [r#"> CDS node +["*"]"#, "> CDS node", r#"> CDS node +["*"]"#] {
+        t.open();
+        t.expect(&[asked, r#"> EDS +["a"]"#]);
+        // It is no mute peer: it answers about what it understands.
+        t.delta(EDS, "e", &[], &["a"]);
+        t.out.clear();
+        t.advance(29);
+        t.expect(&[]);
+        t.advance(1);
+        t.expect(&["close everything was asked for and is not answered; the other way to ask is tried"]);
+        t.lose(&closed());
+        t.out.clear();
+    }
+    // The spelling that was answered is kept.
+    t.open();
+    t.delta(CDS, "n1", &[("x=1", "1")], &[]);
+    t.advance(3600);
+    assert!(!t.out.iter().any(|effect| matches!(effect, Effect::Close(_))));
+    t.lose(&closed());
+    t.out.clear();
+    t.open();
+    t.expect(&[r#"> CDS node held ["x:1"]"#, r#"> EDS +["a"]"#]);
+}
+
+#[test]
+fn a_mute_server_is_asked_for_everything_in_the_other_way_and_a_spelling_that_was_set_stays() {
+    for (wildcard, next) in [(None, "> CDS node"), (Some(Wildcard::Star), r#"> CDS node +["*"]"#)] {
+        let mut t = Trace::with(Settings { wildcard, ..settings(Delta) });
+        t.engine.subscribe_all(CDS);
+        t.open();
+        t.out.clear();
+        t.advance(30);
+        t.expect(&["close no response to the first request"]);
+        t.lose(&closed());
+        t.out.clear();
+        t.open();
+        t.expect(&[next]);
+    }
 }
 
 #[test]

@@ -166,6 +166,42 @@ fn c_092_the_counters_are_those_of_a78() {
 }
 
 #[test]
+fn bytes_that_are_no_response_prove_nothing_about_a_server_and_delays_go_on_growing() {
+    for variant in [Sotw, Delta] {
+        let mut t = Trace::new(variant);
+        t.engine.subscribe_all(CDS);
+        let mut last = Duration::ZERO;
+        for _ in 0..9 {
+            t.open();
+            assert!(!t.engine.on_response(t.now, Bytes::from_static(b"\xffHTTP"), &mut t.out));
+            assert!(!t.engine.is_synced() && !t.engine.health().connected || last.is_zero());
+            last = t.lose(&Lost { how: End::Failed, ..closed() });
+        }
+        assert!(last > Duration::from_secs(30), "{last:?}");
+    }
+}
+
+#[test]
+fn delta_is_tried_again_on_a_later_connection_to_a_server_that_did_not_know_it() {
+    let mut t = Trace::new(Delta);
+    t.engine.subscribe_all(CDS);
+    for round in 0..2 {
+        t.open();
+        t.lose(&Lost { how: End::Unimplemented, ..closed() });
+        assert_eq!(t.engine.variant(), Sotw);
+        t.open();
+        t.sotw(CDS, "1", "n", &["x=1"]);
+        t.lose(&closed());
+        assert_eq!(t.engine.variant(), Delta, "round {round}");
+    }
+    t.out.clear();
+    t.open();
+    t.expect(&[r#"> CDS node +["*"] held ["x:"]"#]);
+    t.delta(CDS, "n1", &[("x=1", "1")], &[]);
+    t.expect(&["> CDS ack n1", "answered CDS"]);
+}
+
+#[test]
 fn unimplemented_delta_falls_back_to_the_state_of_the_world_at_once() {
     let mut t = Trace::new(Delta);
     t.engine.subscribe_all(CDS);

@@ -165,3 +165,29 @@ fn one_name_twice_is_an_error_and_the_last_counts() {
         t.expect(&["update a 1", "update a 2", r#"> xDS ["a"] v"" n"n" NACK[a: listed twice in one response]"#, "answered xDS"]);
     });
 }
+
+#[test]
+fn a_nack_stays_small_whatever_is_wrong_and_what_is_kept_of_it_too() {
+    for variant in [Sotw, Delta] {
+        each(variant, |t| {
+            let kind = t.kind();
+            t.watch(kind, &["a", "b"]);
+            t.open();
+            t.out.clear();
+            let bad = format!("a=bad-{}", "x".repeat(5_000_000));
+            let message = "y".repeat(5_000_000);
+            match variant {
+                Sotw => t.sotw(kind, "1", "n1", &[&bad]),
+                Delta => t.delta_response(DeltaDiscoveryResponse {
+                    resources: vec![t.resource(kind, &bad, "1")],
+                    resource_errors: vec![t.error("b", 13, &message)],
+                    ..delta_response(kind, "n1")
+                }),
+            }
+            let said: usize = t.out.iter().map(|effect| line(effect).len()).sum();
+            assert!(said < 8192, "{said} bytes");
+            let kept = t.engine.resources(kind).iter().filter_map(|r| r.error.as_ref().map(|error| error.len())).sum::<usize>();
+            assert!((1..4096).contains(&kept) && t.engine.status(kind).error.len() < 2048, "{kept} bytes");
+        });
+    }
+}

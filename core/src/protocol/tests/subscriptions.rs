@@ -103,6 +103,28 @@ fn c_012_when_every_question_was_crossed_by_a_push_the_name_is_asked_for_once_mo
 }
 
 #[test]
+fn names_that_come_and_go_on_one_stream_leave_nothing_behind_and_are_asked_for_anew_all_the_same() {
+    let mut t = Trace::new(Sotw);
+    t.watch(EDS, &["stays"]);
+    t.open();
+    let cycle = |t: &mut Trace, names: std::ops::Range<u32>| {
+        for n in names {
+            t.watch(EDS, &[&format!("{n}")]);
+            t.cancel(EDS, &format!("{n}"));
+            t.out.clear();
+        }
+        // What was waited for ends.
+        t.advance(15);
+        t.out.clear();
+    };
+    cycle(&mut t, 0..2000);
+    let used = allocation_counter::measure(|| cycle(&mut t, 2000..20_000));
+    assert!(used.bytes_current < 128 << 10, "{} bytes are left", used.bytes_current);
+    t.watch(EDS, &["3"]);
+    t.expect(&[r#"> EDS ["stays"] v"" n"""#, r#"> EDS ["3", "stays"] v"" n"""#]);
+}
+
+#[test]
 fn c_013_a_resource_that_is_no_longer_wanted_is_ignored_and_acknowledged() {
     each(Sotw, |t| {
         let kind = t.kind();
