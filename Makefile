@@ -3,10 +3,13 @@ CARGO_PROFILE = quick
 MVN = mvn -B -q -ntp
 # Without it Maven writes terminal escapes to what is no terminal, -B or not.
 export MAVEN_OPTS := $(MAVEN_OPTS) -Djansi.noreset=true
+# Where `make install` puts things: below DESTDIR, to be found at PREFIX.
+PREFIX = /usr/local
+DESTDIR =
 # Maven, Go and the tests look for libraries here.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
-.PHONY: help check-tools check-go build native java go demo test test-istio test-full format header bench clean
+.PHONY: help check-tools check-go build native install java go demo test test-istio test-full format header bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -22,6 +25,10 @@ build: check-tools native java go ## build everything: libraries, command, agent
 native:
 	@echo "building the command and the libraries (Rust, profile $(CARGO_PROFILE))"
 	@cargo build --locked --profile $(CARGO_PROFILE) -p proxyless-cli -p proxyless-ffi-c -p proxyless-ffi-jvm
+	@ln -sf libproxyless.so $(CARGO_TARGET_DIR)/$(CARGO_PROFILE)/libproxyless.so.1
+
+install: native ## install what C programs and shells need: PREFIX=/usr/local, DESTDIR=, CARGO_PROFILE=release for the best code
+	@ffi-c/install $(CARGO_TARGET_DIR)/$(CARGO_PROFILE) '$(PREFIX)' '$(DESTDIR)'
 
 java: native
 	@echo "building the agent and the Spring applications (Maven)"

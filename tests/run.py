@@ -57,6 +57,11 @@ def surefire(text):
     return run - failures - errors - skipped, failures + errors, skipped
 
 
+def go(text):
+    """Counts of `go test -v`."""
+    return tuple(len(re.findall(f"^--- {verdict}: ", text, re.M)) for verdict in ("PASS", "FAIL", "SKIP"))
+
+
 def plain(text):
     """The closing line of our own scripts."""
     passed, failed = (int(number) for number in re.findall(r"^(\d+) passed, (\d+) failed$", text, re.M)[-1])
@@ -76,6 +81,7 @@ LANES = [
     Lane("unit: engine without a network", ["cargo", "test", "--locked", "-p", "proxyless-core", "--no-default-features"], counts=cargo),
     Lane("unit: the store in every order of steps (loom)", ["cargo", "test", "--locked"], "tests/loom", counts=cargo),
     Lane("unit: panics stay inside the C ABI", ["tests/panic-guard"]),
+    Lane("unit: Go", ["go", "test", "-race", "-v", "./..."], "examples/spring-cloud-mesh", counts=go, needs="go"),
     Lane("unit: Java", MVN + ["test"], "java-shim", counts=surefire),
     Lane("end to end", ["cargo", "test", "--locked", "--no-fail-fast", "-p", "proxyless-tests"], counts=cargo),
     jdk(8),

@@ -77,6 +77,12 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Write a manual page of each command into a folder
+    #[command(hide = true)]
+    Man {
+        /// The folder
+        folder: std::path::PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -95,6 +101,8 @@ fn main() -> ExitCode {
             clap_complete::generate(shell, &mut Cli::command(), "proxyless", &mut std::io::stdout());
             Ok(())
         }
+        Command::Man { folder } => clap_mangen::generate_to(Cli::command(), &folder)
+            .map_err(|error| output::Failure::Usage(format!("{}: {error}", folder.display()))),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,9 +10,9 @@ use proxyless_core::{
 };
 
 use crate::{
-    guard::{Refusal, borrow, out, run, text},
+    guard::{Refusal, borrow, out, run, text, value},
     snapshot::pxl_snapshot,
-    status::{PXL_SHUTDOWN, PXL_TIMEOUT, pxl_status},
+    status::{pxl_status, pxl_status_code::*},
     types::{pxl_buf, pxl_error, pxl_str},
 };
 
@@ -22,12 +22,13 @@ pub struct pxl_client {
     inner: Client,
 }
 
-/// Opens a client. Returns before anything is connected: an unreachable control plane is not an error.
+/// Opens a client. Returns before anything is connected: an unreachable control plane is not an error. Blocks only for the files that
+/// the settings name.
 ///
 /// `options_json` is a JSON object (or empty); its keys are those that `proxyless config` lists, unknown ones are an error.
 /// Settings that it lacks come from the environment.
 ///
-/// Ownership: `*out` is the caller's until `pxl_client_free`.
+/// Ownership: the client is the caller's until `pxl_client_free`.
 /// Errors: `PXL_ERR_CONFIG`, `PXL_ERR_SYSTEM`.
 ///
 /// # Safety
@@ -56,9 +57,10 @@ pub unsafe extern "C" fn pxl_client_open(
     }
 }
 
-/// Watches a target: `host[:port][/subset]` or `cluster:<name>`. Watching it again changes nothing.
+/// Watches a target: `host[:port][/subset]` or `cluster:<name>`. Watching it again changes nothing. Does not block; snapshots that are
+/// taken from now on have the target, `PXL_STATE_PENDING` until there is an answer.
 ///
-/// Errors: `PXL_ERR_TARGET`, `PXL_SHUTDOWN`.
+/// Errors: `PXL_ERR_TARGET`, `PXL_SHUTDOWN`, `PXL_ERR_FORKED`.
 ///
 /// # Safety
 /// `client` is NULL or open; the text is readable; `err` is NULL or writable.
@@ -68,7 +70,10 @@ pub unsafe extern "C" fn pxl_client_watch(client: *const pxl_client, target: pxl
     unsafe { run(err, || Ok(borrow(client, "client")?.inner.watch(text(target, "target")?)?)) }
 }
 
-/// Stops watching a target, by the spelling that was watched.
+/// Stops watching a target, by the spelling that was watched. One that is not watched is fine. Does not block; soon after, unless
+/// another handle watches the target, new snapshots lack it.
+///
+/// Errors: `PXL_SHUTDOWN`, `PXL_ERR_FORKED`.
 ///
 /// # Safety
 /// As `pxl_client_watch`.
@@ -78,19 +83,22 @@ pub unsafe extern "C" fn pxl_client_unwatch(client: *const pxl_client, target: p
     unsafe { run(err, || Ok(borrow(client, "client")?.inner.unwatch(text(target, "target")?)?)) }
 }
 
-/// The epoch of the newest snapshot: 0 before anything is known, one more with every change. Wait-free. 0 for NULL.
+/// The epoch of the newest snapshot: 0 before anything is known, one more with every change. Wait-free. 0 for NULL and after a fork.
 ///
 /// # Safety
 /// `client` is NULL or open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pxl_client_epoch(client: *const pxl_client) -> u64 {
-    // SAFETY: NULL or open, by this function's contract.
-    unsafe { client.as_ref() }.map_or(0, |client| client.inner.epoch())
+    value(0, || {
+        // SAFETY: NULL or open, by this function's contract.
+        let client = unsafe { client.as_ref() }.filter(|client| client.inner.check_process().is_ok());
+        client.map_or(0, |client| client.inner.epoch())
+    })
 }
 
 /// Blocks until the epoch is above `since` or `timeout_ms` have passed (negative: no limit).
 ///
-/// Errors: `PXL_TIMEOUT` (the epoch is written all the same), `PXL_SHUTDOWN`.
+/// Errors: `PXL_TIMEOUT` (the epoch is written all the same), `PXL_SHUTDOWN`, `PXL_ERR_FORKED`.
 ///
 /// # Safety
 /// `client` is NULL or open; `out_epoch` and `err` are NULL or writable.
@@ -120,9 +128,10 @@ pub unsafe extern "C" fn pxl_client_wait(
     }
 }
 
-/// Takes the newest snapshot. Lock-free.
+/// Takes the newest snapshot. Does not block.
 ///
-/// Ownership: `*out` is the caller's until `pxl_snapshot_free`; it may outlive the client.
+/// Ownership: the snapshot is the caller's until `pxl_snapshot_free`; it may outlive the client.
+/// Errors: `PXL_ERR_FORKED`.
 ///
 /// # Safety
 /// `client` is NULL or open; `out_snapshot` and `err` are NULL or writable.
@@ -136,27 +145,35 @@ pub unsafe extern "C" fn pxl_client_snapshot(
     unsafe {
         run(err, || {
             let place = out(out_snapshot, "out_snapshot")?;
-            *place = pxl_snapshot::owned(borrow(client, "client")?.inner.snapshot());
+            let client = &borrow(client, "client")?.inner;
+            client.check_process()?;
+            *place = pxl_snapshot::owned(client.snapshot());
             Ok(())
         })
     }
 }
 
-/// For how many milliseconds there has been no stream in sync; -1 while there is one (or for NULL). Lists served meanwhile are
-/// the last known good.
+/// For how many milliseconds there has been no stream in sync: also before the first one. -1 while there is one. INT64_MAX for NULL
+/// and after a fork: that handle will never be in sync. Lists served meanwhile are the last known good.
 ///
 /// # Safety
 /// `client` is NULL or open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pxl_client_stale_ms(client: *const pxl_client) -> i64 {
-    // SAFETY: NULL or open, by this function's contract.
-    let age = unsafe { client.as_ref() }.and_then(|client| client.inner.stale_for());
-    age.map_or(-1, |age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+    value(i64::MAX, || {
+        // SAFETY: NULL or open, by this function's contract.
+        match unsafe { client.as_ref() }.filter(|client| client.inner.check_process().is_ok()) {
+            Some(client) => client.inner.stale_for().map_or(-1, |age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX)),
+            None => i64::MAX,
+        }
+    })
 }
 
-/// Everything worth knowing, as JSON, for people and for debugging; its shape is not promised.
+/// Everything worth knowing, as JSON, for people and for debugging; its shape is not promised. Blocks until the client's thread has
+/// answered: milliseconds, 5 s at most.
 ///
-/// Ownership: `*out` is the caller's until `pxl_buf_free`.
+/// Ownership: the text is the caller's until `pxl_buf_free`.
+/// Errors: `PXL_SHUTDOWN` (also when there was no answer in time), `PXL_ERR_FORKED`.
 ///
 /// # Safety
 /// `client` is NULL or open; `out_json` and `err` are NULL or writable.
@@ -172,27 +189,32 @@ pub unsafe extern "C" fn pxl_client_describe(client: *const pxl_client, out_json
     }
 }
 
-/// Wakes every waiter of this client with `PXL_SHUTDOWN` and takes its watches back. Safe beside any other call but `free`; any
-/// number of times; NULL is fine.
+/// Wakes every waiter of this client with `PXL_SHUTDOWN` and takes its watches back. Does not block. Safe beside any other call but
+/// `pxl_client_free`; any number of times; NULL is fine.
 ///
 /// # Safety
 /// `client` is NULL or open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pxl_client_shutdown(client: *const pxl_client) {
-    // SAFETY: NULL or open, by this function's contract.
-    if let Some(client) = unsafe { client.as_ref() } {
-        client.inner.shutdown();
-    }
+    value((), || {
+        // SAFETY: NULL or open, by this function's contract.
+        if let Some(client) = unsafe { client.as_ref() } {
+            client.inner.shutdown();
+        }
+    });
 }
 
-/// Frees a client. No other call on it may be in flight; NULL is fine. Snapshots live on.
+/// Frees a client, once. No other call on it may be in flight or follow; to end those in flight, `pxl_client_shutdown` comes first.
+/// Does not block. NULL is fine. Snapshots live on.
 ///
 /// # Safety
 /// `client` is NULL, or open and not used by anyone else.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pxl_client_free(client: *mut pxl_client) {
-    if !client.is_null() {
-        // SAFETY: made by `pxl_client_open` and given back once, by this function's contract.
-        drop(unsafe { Box::from_raw(client) });
-    }
+    value((), || {
+        if !client.is_null() {
+            // SAFETY: made by `pxl_client_open` and given back once, by this function's contract.
+            drop(unsafe { Box::from_raw(client) });
+        }
+    });
 }

@@ -6,19 +6,25 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use proxyless_core::Error;
 
 use crate::{
-    status::{PXL_ERR_NULL, PXL_ERR_PANIC, PXL_ERR_UTF8, PXL_OK, of_code, pxl_status},
+    status::{
+        of_code, pxl_status,
+        pxl_status_code::{self, *},
+    },
     types::{pxl_error, pxl_str},
 };
+
+/// No text that a caller means is longer; a length above it is a mistake, and is refused before a byte is read.
+const LONGEST_TEXT: usize = 16 << 20;
 
 /// Why an entry does not return `PXL_OK`.
 #[derive(Debug)]
 pub(crate) struct Refusal {
-    pub(crate) status: pxl_status,
+    pub(crate) status: pxl_status_code,
     pub(crate) message: String,
 }
 
 impl Refusal {
-    pub(crate) fn new(status: pxl_status, message: impl Into<String>) -> Self {
+    pub(crate) fn new(status: pxl_status_code, message: impl Into<String>) -> Self {
         Self { status, message: message.into() }
     }
 
@@ -33,21 +39,35 @@ impl From<Error> for Refusal {
     }
 }
 
-/// Runs an entry's body.
+/// Runs the body of an entry that can fail, and tells how it went: also that it went well.
 ///
 /// # Safety
 /// `err` is NULL or points to a `pxl_error` that may be written.
 pub(crate) unsafe fn run(err: *mut pxl_error, body: impl FnOnce() -> Result<(), Refusal>) -> pxl_status {
-    let refusal = match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(Ok(())) => return PXL_OK,
-        Ok(Err(refusal)) => refusal,
-        Err(_) => Refusal::new(PXL_ERR_PANIC, "a defect of libproxyless; it was contained"),
+    let result = catch(body).unwrap_or_else(|| Err(Refusal::new(PXL_ERR_PANIC, "a defect of libproxyless; it was contained")));
+    let (status, message) = match &result {
+        Ok(()) => (PXL_OK, ""),
+        Err(refusal) => (refusal.status, refusal.message.as_str()),
     };
     // SAFETY: NULL or writable, by this function's contract.
     if let Some(err) = unsafe { err.as_mut() } {
-        err.set(refusal.status, &refusal.message);
+        err.set(status as pxl_status, message);
     }
-    refusal.status
+    status as pxl_status
+}
+
+/// Runs the body of an entry that returns a value; `otherwise` when it panics.
+pub(crate) fn value<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
+    catch(body).unwrap_or(otherwise)
+}
+
+fn catch<T>(body: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(|| {
+        #[cfg(feature = "testing")]
+        crate::testing::panic_if_asked_to();
+        body()
+    }))
+    .ok()
 }
 
 /// Borrows what a caller's pointer points to.
@@ -76,10 +96,14 @@ pub(crate) unsafe fn text<'a>(text: pxl_str, name: &str) -> Result<&'a str, Refu
     if text.ptr.is_null() {
         return if text.len == 0 { Ok("") } else { Err(Refusal::null(name)) };
     }
-    if text.len > isize::MAX as usize {
-        return Err(Refusal::new(crate::status::PXL_ERR_RANGE, format!("{name} has a length that no text can have")));
+    if text.len > LONGEST_TEXT {
+        let message = format!("{name} has a length of {} bytes; at most {LONGEST_TEXT} are read", text.len);
+        return Err(Refusal::new(PXL_ERR_RANGE, message));
     }
     // SAFETY: not NULL, and readable for its length by this function's contract.
     let bytes = unsafe { std::slice::from_raw_parts(text.ptr.cast::<u8>(), text.len) };
+    if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
+        return Err(Refusal::new(PXL_ERR_UTF8, format!("{name} has a NUL at byte {at}")));
+    }
     std::str::from_utf8(bytes).map_err(|error| Refusal::new(PXL_ERR_UTF8, format!("{name} is not UTF-8: {error}")))
 }

@@ -6,11 +6,15 @@
 
 #![allow(non_camel_case_types, reason = "C names; the compiler asks for them only where no `repr(C)` stands")]
 
+use std::ffi::CStr;
+
 mod client;
 mod guard;
 mod layout;
 mod snapshot;
 mod status;
+#[cfg(feature = "testing")]
+mod testing;
 mod types;
 
 pub use client::{
@@ -30,19 +34,14 @@ pub const PXL_ABI_VERSION: u32 = 1;
 /// The ABI version of the loaded library; compare it with `PXL_ABI_VERSION`.
 #[unsafe(no_mangle)]
 pub extern "C" fn pxl_abi_version() -> u32 {
-    PXL_ABI_VERSION
+    guard::value(0, || PXL_ABI_VERSION)
 }
 
-/// The version of the loaded library, for people. Static.
+/// The version of the loaded library, for people. Static and NUL-terminated.
 #[unsafe(no_mangle)]
 pub extern "C" fn pxl_version() -> pxl_str {
-    pxl_str::of(env!("CARGO_PKG_VERSION"))
-}
-
-/// Panics on purpose, to show that a panic becomes a status.
-#[cfg(feature = "testing")]
-#[unsafe(no_mangle)]
-pub extern "C" fn pxl_testing_panic(err: *mut pxl_error) -> pxl_status {
-    // SAFETY: `err` is NULL or valid, by this function's contract.
-    unsafe { guard::run(err, || panic!("on purpose")) }
+    guard::value(pxl_str::fixed(c""), || {
+        let text = CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes());
+        pxl_str::fixed(text.expect("a version has no NUL inside"))
+    })
 }

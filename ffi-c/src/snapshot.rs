@@ -9,8 +9,8 @@ use proxyless_core::{
 };
 
 use crate::{
-    guard::{Refusal, borrow, out, run, text},
-    status::{PXL_ERR_NOT_WATCHED, PXL_ERR_RANGE, PXL_TARGET_PARTIAL, pxl_status},
+    guard::{Refusal, borrow, out, run, text, value},
+    status::{pxl_status, pxl_status_code::*, pxl_target_flag::PXL_TARGET_PARTIAL},
     types::{pxl_buf, pxl_endpoint, pxl_error, pxl_extension, pxl_locality, pxl_str, pxl_target},
 };
 
@@ -40,7 +40,7 @@ impl pxl_snapshot {
 
     fn entry(&self, target: &str) -> Result<&Entry, Refusal> {
         let found = self.inner.get(target);
-        found.map(|entry| &**entry).ok_or_else(|| Refusal::new(PXL_ERR_NOT_WATCHED, format!("{target} is not watched (yet)")))
+        found.map(|entry| &**entry).ok_or_else(|| Refusal::new(PXL_ERR_NOT_WATCHED, format!("{target} is not watched")))
     }
 }
 
@@ -51,13 +51,13 @@ impl pxl_snapshot {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pxl_snapshot_epoch(snapshot: *const pxl_snapshot) -> u64 {
     // SAFETY: NULL or alive, by this function's contract.
-    unsafe { snapshot.as_ref() }.map_or(0, |snapshot| snapshot.inner.epoch())
+    value(0, || unsafe { snapshot.as_ref() }.map_or(0, |snapshot| snapshot.inner.epoch()))
 }
 
 /// What the snapshot says about a target, by the spelling that was watched or its canonical form.
 ///
-/// Lifetime: everything in `*out` is borrowed from the snapshot.
-/// Errors: `PXL_ERR_NOT_WATCHED`, also shortly after `pxl_client_watch`, until the next epoch.
+/// Life time: everything in the result is borrowed from the snapshot.
+/// Errors: `PXL_ERR_NOT_WATCHED`.
 ///
 /// # Safety
 /// `snapshot` is NULL or not freed; the text is readable; `out_target` and `err` are NULL or writable.
@@ -77,7 +77,7 @@ pub unsafe extern "C" fn pxl_snapshot_target(
             *place = pxl_target {
                 state: entry.state.number(),
                 reason: entry.state.reason_number(),
-                flags: if entry.partial { PXL_TARGET_PARTIAL } else { 0 },
+                flags: if entry.partial { PXL_TARGET_PARTIAL as u8 } else { 0 },
                 endpoints: if endpoints.is_empty() { ptr::null() } else { endpoints.as_ptr().cast() },
                 endpoint_count: endpoints.len(),
                 order: if order.is_empty() { ptr::null() } else { order.as_ptr() },
@@ -93,7 +93,8 @@ pub unsafe extern "C" fn pxl_snapshot_target(
 
 /// The locality that `pxl_endpoint.locality` of this target's endpoints means.
 ///
-/// Errors: `PXL_ERR_RANGE`.
+/// Life time: as `pxl_snapshot_target`.
+/// Errors: `PXL_ERR_NOT_WATCHED`, `PXL_ERR_RANGE`.
 ///
 /// # Safety
 /// As `pxl_snapshot_target`.
@@ -123,7 +124,8 @@ pub unsafe extern "C" fn pxl_snapshot_locality(
 
 /// The extension that `pxl_endpoint.extension` of this target's endpoints means (not 0).
 ///
-/// Errors: `PXL_ERR_RANGE`.
+/// Life time: as `pxl_snapshot_target`.
+/// Errors: `PXL_ERR_NOT_WATCHED`, `PXL_ERR_RANGE`.
 ///
 /// # Safety
 /// As `pxl_snapshot_target`.
@@ -155,7 +157,8 @@ fn outside(what: &str) -> Refusal {
 /// The routes of a target and the policies of the clusters it reaches, as JSON in the words of xDS: what the control plane asks of
 /// those who make the calls. Nothing of it is enforced here. `null` while there is nothing to say.
 ///
-/// Ownership: `*out` is the caller's until `pxl_buf_free`.
+/// Ownership: the text is the caller's until `pxl_buf_free`.
+/// Errors: `PXL_ERR_NOT_WATCHED`.
 ///
 /// # Safety
 /// As `pxl_snapshot_target`.
@@ -178,14 +181,16 @@ pub unsafe extern "C" fn pxl_snapshot_traffic(
     }
 }
 
-/// Frees a snapshot and ends everything borrowed from it. NULL is fine.
+/// Frees a snapshot, once, and ends everything borrowed from it. NULL is fine.
 ///
 /// # Safety
 /// `snapshot` is NULL, or came from `pxl_client_snapshot` and was not freed before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pxl_snapshot_free(snapshot: *mut pxl_snapshot) {
-    if !snapshot.is_null() {
-        // SAFETY: made by `pxl_snapshot::owned` and given back once, by this function's contract.
-        drop(unsafe { Box::from_raw(snapshot) });
-    }
+    value((), || {
+        if !snapshot.is_null() {
+            // SAFETY: made by `pxl_snapshot::owned` and given back once, by this function's contract.
+            drop(unsafe { Box::from_raw(snapshot) });
+        }
+    });
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The structs that cross the boundary. Frozen per ABI version; `layout.rs` holds their sizes.
 
-use std::ffi::c_char;
+use std::ffi::{CStr, c_char};
 
-use crate::status::pxl_status;
+use crate::{guard, status::pxl_status};
 
-/// A borrowed text: not NUL-terminated; `ptr` may be NULL when `len` is 0.
+/// A borrowed text: not NUL-terminated unless said. As an argument `ptr` may be NULL when `len` is 0; as a result it never is.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct pxl_str {
@@ -17,7 +17,12 @@ pub struct pxl_str {
 
 impl pxl_str {
     pub(crate) fn of(text: &str) -> Self {
-        Self { ptr: text.as_ptr().cast(), len: text.len() }
+        // The pointer of an empty text may point nowhere, which C takes amiss.
+        if text.is_empty() { Self::fixed(c"") } else { Self { ptr: text.as_ptr().cast(), len: text.len() } }
+    }
+
+    pub(crate) fn fixed(text: &'static CStr) -> Self {
+        Self { ptr: text.as_ptr(), len: text.count_bytes() }
     }
 }
 
@@ -27,7 +32,7 @@ impl pxl_str {
 pub struct pxl_error {
     /// The status that was returned.
     pub status: pxl_status,
-    /// Bytes of `message` in use.
+    /// Bytes of `message` in use; 0 after success.
     pub len: u32,
     /// UTF-8, NUL-terminated, cut if it is longer.
     pub message: [c_char; 504],
@@ -39,44 +44,46 @@ impl pxl_error {
         while !message.is_char_boundary(len) {
             len -= 1;
         }
-        self.message = [0; 504];
         for (place, byte) in self.message.iter_mut().zip(&message.as_bytes()[..len]) {
             *place = *byte as c_char;
         }
+        self.message[len] = 0;
         self.status = status;
         self.len = len as u32;
     }
 }
 
-/// An owned text. Free it with `pxl_buf_free`.
+/// An owned text, NUL-terminated. Free it with `pxl_buf_free`.
 #[repr(C)]
 #[derive(Debug)]
 pub struct pxl_buf {
     /// First byte.
     pub ptr: *mut c_char,
-    /// Number of bytes.
+    /// Number of bytes, without the NUL.
     pub len: usize,
 }
 
 impl pxl_buf {
-    pub(crate) fn of(text: String) -> Self {
-        let bytes = text.into_bytes().into_boxed_slice();
-        let len = bytes.len();
-        Self { ptr: Box::into_raw(bytes).cast::<c_char>(), len }
+    pub(crate) fn of(mut text: String) -> Self {
+        let len = text.len();
+        text.push('\0');
+        Self { ptr: Box::into_raw(text.into_bytes().into_boxed_slice()).cast::<c_char>(), len }
     }
 }
 
-/// Frees a text that the library returned. An empty one (`ptr` NULL) is fine.
+/// Frees a text that the library returned, once. One whose `ptr` is NULL is fine.
 ///
 /// # Safety
 /// `buf` came from this library and was not freed before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pxl_buf_free(buf: pxl_buf) {
-    if !buf.ptr.is_null() {
-        let bytes = std::ptr::slice_from_raw_parts_mut(buf.ptr.cast::<u8>(), buf.len);
-        // SAFETY: made by `pxl_buf::of` from a boxed slice of this length, and given back once.
-        drop(unsafe { Box::from_raw(bytes) });
-    }
+    guard::value((), || {
+        if !buf.ptr.is_null() {
+            let bytes = std::ptr::slice_from_raw_parts_mut(buf.ptr.cast::<u8>(), buf.len + 1);
+            // SAFETY: made by `pxl_buf::of` from a boxed slice of this length and its NUL, and given back once.
+            drop(unsafe { Box::from_raw(bytes) });
+        }
+    });
 }
 
 /// An endpoint, 32 bytes.
@@ -95,11 +102,11 @@ pub struct pxl_endpoint {
     pub priority: u8,
     /// `PXL_ENDPOINT_*`.
     pub flags: u8,
-    /// Index for `pxl_snapshot_locality`.
+    /// Index for `pxl_snapshot_locality`, within the target's own list.
     pub locality: u16,
     /// Weight among the endpoints of this list, at least 1.
     pub weight: u32,
-    /// Index for `pxl_snapshot_extension`; 0 is none.
+    /// Index for `pxl_snapshot_extension`, within the target's own list; 0 is none.
     pub extension: u32,
 }
 
@@ -118,7 +125,8 @@ pub struct pxl_target {
     /// Number of endpoints.
     pub endpoint_count: usize,
     /// A weighted order: `order[n % order_count]` with a counter n picks by weight. NULL when all weights are equal: then
-    /// `n % endpoint_count` does.
+    /// `n % endpoint_count` does. Start the counter at a random number: counters that start at 0 send the first call of every
+    /// process to the same endpoint, and processes that make one call never reach another.
     pub order: *const u32,
     /// Length of the order.
     pub order_count: usize,

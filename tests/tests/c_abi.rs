@@ -2,7 +2,7 @@
 //! The C ABI from C: compiled by the C compiler, linked, run.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
-use std::process::Command;
+use std::{collections::BTreeSet, process::Command};
 
 use proxyless_tests::{ControlPlane, Endpoint, MeshFile, Process, compile, repository, target, tool, with_policies};
 use tempfile::TempDir;
@@ -22,7 +22,7 @@ fn follows_changes(options: &[&str]) {
     mesh.service(&[V1, V2], &[("v2", 1)]);
     let status = example.wait();
     assert!(status.success(), "{}{}", example.out(), example.err());
-    assert!(example.out().ends_with("go-sc-a ready \n  127.0.0.12:9002 weight 1\n"), "{}", example.out());
+    assert!(example.out().ends_with("go-sc-a ready \n  127.0.0.12:9002 weight 1\n  next: 127.0.0.12:9002\n"), "{}", example.out());
 }
 
 #[test]
@@ -65,28 +65,58 @@ fn what_callers_get_wrong_is_a_status_and_never_a_crash() {
 }
 
 #[test]
-fn the_header_is_c_and_cpp() {
-    for (compiler, standard) in [("cc", "-std=c99"), ("c++", "-std=c++11")] {
+fn the_header_is_c_from_1990_on_and_cpp() {
+    for (compiler, language, standard) in [
+        ("cc", "c", "-std=c90"),
+        ("cc", "c", "-std=c99"),
+        ("cc", "c", "-std=c11"),
+        ("c++", "c++", "-std=c++98"),
+        ("c++", "c++", "-std=c++17"),
+    ] {
         if !tool(compiler) {
             continue;
         }
         let status = Command::new(compiler)
-            .args([
-                standard,
-                "-Wall",
-                "-Wextra",
-                "-Wpedantic",
-                "-Werror",
-                "-fsyntax-only",
-                "-x",
-                if compiler == "cc" { "c" } else { "c++" },
-            ])
+            .args([standard, "-pedantic", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-x", language])
             .arg(repository().join("ffi-c/include/proxyless.h"))
-            .args(if compiler == "cc" { &[][..] } else { &["-Wno-pragma-once-outside-header"][..] })
             .status()
             .unwrap();
-        assert!(status.success(), "{compiler}");
+        assert!(status.success(), "{compiler} {standard}");
     }
+}
+
+#[test]
+fn a_host_name_stands_where_an_endpoint_has_no_address() {
+    let folder = TempDir::new().unwrap();
+    let program = compile(&repository().join("examples/c/endpoints.c"), &folder, &["-fsanitize=address,undefined"]);
+    let mesh = MeshFile::default();
+    mesh.write(
+        &with_policies("3s").replace("STATIC", "DNS").replace("{address: 127.0.0.11, ports", "{address: backend.example, ports"),
+    );
+    let control_plane = ControlPlane::start(&mesh.path());
+    let settings = format!("{{\"server\": \"{}\"}}", control_plane.url());
+    let mut example = Process::start(Command::new(program).args([&settings, "go-sc-a", "1"]));
+    assert!(example.wait().success(), "{}{}", example.out(), example.err());
+    assert!(example.out().contains("  backend.example:9001 weight 1\n  next: backend.example:9001\n"), "{}", example.out());
+}
+
+#[test]
+fn processes_that_make_one_call_do_not_all_call_the_same_endpoint() {
+    let folder = TempDir::new().unwrap();
+    let program = compile(&repository().join("examples/c/endpoints.c"), &folder, &[]);
+    let mesh = MeshFile::default();
+    mesh.service(&[V1, V2], &[]);
+    let control_plane = ControlPlane::start(&mesh.path());
+    let settings = format!("{{\"server\": \"{}\"}}", control_plane.url());
+    let mut first = BTreeSet::new();
+    for _ in 0..60 {
+        let output = Command::new(&program).args([&settings, "go-sc-a", "1"]).output().unwrap();
+        first.insert(String::from_utf8(output.stdout).unwrap().lines().last().unwrap().to_owned());
+        if first.len() == 2 {
+            return;
+        }
+    }
+    panic!("60 processes called {first:?}");
 }
 
 #[test]

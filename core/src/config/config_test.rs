@@ -44,6 +44,18 @@ fn the_first_source_wins_and_its_name_is_kept() {
 }
 
 #[test]
+fn a_document_is_an_object_without_a_key_twice() {
+    for (document, named) in [
+        (r#"{"server": "http://a:1", "namespace": "n", "server": "http://b:1"}"#, "key \"server\" is there twice"),
+        ("[]", "expected a JSON object"),
+        ("7", "expected a JSON object"),
+    ] {
+        let error = Config::load(&Sources { document: document.into(), ..Default::default() }).expect_err(document);
+        assert!(error.to_string().contains(named), "{error}");
+    }
+}
+
+#[test]
 fn an_unknown_key_is_an_error_in_our_document_and_a_warning_elsewhere() {
     let error = Config::load(&Sources { document: r#"{"servre": "x"}"#.into(), ..Default::default() }).expect_err("unknown key");
     assert_eq!(error.code(), Code::Config);

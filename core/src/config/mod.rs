@@ -6,6 +6,7 @@
 //! never the process.
 
 mod bootstrap;
+mod document;
 mod node;
 mod pod;
 mod server;
@@ -24,6 +25,7 @@ use crate::{
     target::Naming,
 };
 
+use document::Document;
 pub use server::{Authority, Directory, Place, Server};
 pub use settings::{SETTINGS, Setting};
 use value::{Draft, Raw};
@@ -168,9 +170,8 @@ fn add_document(draft: &mut Draft, document: &str) -> Result<()> {
         return Ok(());
     }
     let fail = |what: String| Error::new(Code::Config, format!("configuration document: {what}"));
-    let parsed: serde_json::Value = serde_json::from_str(document).map_err(|error| fail(error.to_string()))?;
-    let serde_json::Value::Object(object) = parsed else { return Err(fail("not a JSON object".into())) };
-    for (key, value) in object {
+    let Document(settings) = serde_json::from_str(document).map_err(|error| fail(error.to_string()))?;
+    for (key, value) in settings {
         let Some(setting) = Setting::by_key(&key) else {
             return Err(fail(format!("unknown key {key:?}; {}", Setting::unknown(&key, |setting| setting.key.to_owned()))));
         };

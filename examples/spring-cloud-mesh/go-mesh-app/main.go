@@ -2,11 +2,15 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"demo/go-mesh-app/mesh"
@@ -20,18 +24,27 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	defer client.Close()
 	provider, err := client.Watch("spring-provider")
 	if err != nil {
 		log.Fatal(err)
 	}
 	caller := &http.Client{Timeout: 5 * time.Second}
-	http.HandleFunc("/java", func(w http.ResponseWriter, _ *http.Request) {
-		address, err := provider.Pick()
+	http.HandleFunc("/java", func(w http.ResponseWriter, r *http.Request) {
+		// The list may still be on its way; a caller that has gone is not waited for.
+		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+		defer cancel()
+		address, err := provider.Wait(ctx)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
-		response, err := caller.Get("http://" + address + "/hello")
+		request, err := http.NewRequestWithContext(r.Context(), http.MethodGet, "http://"+address+"/hello", nil)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		response, err := caller.Do(request)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
 			return
@@ -40,5 +53,19 @@ func main() {
 		body, _ := io.ReadAll(response.Body)
 		fmt.Fprintf(w, "[Service Mesh APP] -> %s", body)
 	})
-	log.Fatal(http.ListenAndServe(*listen, nil))
+	serve(*listen)
+}
+
+// serve runs until the process is asked to end.
+func serve(listen string) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	server := &http.Server{Addr: listen}
+	go func() {
+		<-ctx.Done()
+		_ = server.Close()
+	}()
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		log.Fatal(err)
+	}
 }
