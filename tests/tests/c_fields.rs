@@ -15,7 +15,9 @@ use envoy_types::pb::{
                 Address, AggregatedConfigSource, ConfigSource, HealthStatus, Locality, Metadata, SocketAddress,
                 address::Address as Place, config_source::ConfigSourceSpecifier, socket_address::PortSpecifier,
             },
-            endpoint::v3::{ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint::HostIdentifier},
+            endpoint::v3::{
+                ClusterLoadAssignment, Endpoint as PbEndpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint::HostIdentifier,
+            },
         },
         service::discovery::v3::{DeltaDiscoveryResponse, Resource},
     },
@@ -26,7 +28,7 @@ use proxyless_control_plane::{
     ads::{CLUSTER, ENDPOINTS},
     scripted::{DeltaStream, Script},
 };
-use proxyless_tests::{ControlPlane, MeshFile, Process, compile, eventually, repository};
+use proxyless_tests::{ControlPlane, Endpoint, MeshFile, Process, compile, eventually, repository};
 use tempfile::TempDir;
 
 const NAME: &str = "outbound|80||a.default.svc.cluster.local";
@@ -66,7 +68,7 @@ fn endpoint(
         })
         .collect();
     LbEndpoint {
-        host_identifier: Some(HostIdentifier::Endpoint(Endpoint {
+        host_identifier: Some(HostIdentifier::Endpoint(PbEndpoint {
             address: Some(Address { address: Some(Place::SocketAddress(socket)) }),
             hostname: hostname.into(),
             ..Default::default()
@@ -193,4 +195,21 @@ fn c_sees_staleness_before_the_first_stream_its_end_and_its_return() {
     control_plane.process.kill();
     let age = stale(&mut fields, |age| age >= 0);
     stale(&mut fields, |later| later > age);
+}
+
+#[test]
+fn c_sees_why_a_target_is_invalid_and_that_a_route_leads_nowhere_in_part() {
+    let folder = TempDir::new().unwrap();
+    let mesh = MeshFile::default();
+    let endpoints = ["v1", "v2"].map(|version| Endpoint { ip: "127.0.0.11", port: 9001, version });
+    mesh.service(&endpoints, &[("v1", 1), ("v9", 1)]);
+    let control_plane = ControlPlane::start(&mesh.path());
+    let mut fields = program(&folder, &control_plane.url());
+    for target in ["go-sc-a", "go-sc-a/v8", "go-sc-a:7"] {
+        fields.write_line(&format!("watch {target}"));
+        fields.write_line(&format!("look {target}"));
+    }
+    fields.line("a part", |line| line.starts_with("go-sc-a PXL_OK state=2 reason=0 flags=1 ") && line.contains("127.0.0.11"));
+    fields.line("no subset", |line| line.starts_with("go-sc-a/v8 PXL_OK state=4 reason=1 flags=0") && line.contains("v8"));
+    fields.line("no port", |line| line.starts_with("go-sc-a:7 PXL_OK state=4 reason=2 flags=0") && line.contains("80"));
 }
