@@ -108,8 +108,8 @@ fn the_c_example_is_built_with_pkg_config_only_dynamically_and_statically() {
 /// The code of a document in this language.
 fn code(document: &str, language: &str) -> String {
     let text = fs::read_to_string(repository().join(document)).unwrap();
-    let blocks = text.split(&format!("```{language}\n")).skip(1);
-    blocks.map(|block| block.split("```").next().unwrap()).collect()
+    let fence = format!("```{language}\n");
+    text.split(&fence).skip(1).map(|block| block.split("```").next().unwrap()).collect()
 }
 
 #[test]
