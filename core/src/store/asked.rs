@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    process,
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
 };
 
@@ -12,8 +13,17 @@ use super::Entry;
 static PENDING: LazyLock<Arc<Entry>> = LazyLock::new(|| Arc::new(Entry::pending("".into())));
 
 /// How often each spelling is watched.
-#[derive(Debug, Default)]
-pub struct Asked(Mutex<HashMap<Box<str>, usize>>);
+#[derive(Debug)]
+pub struct Asked {
+    counts: Mutex<HashMap<Box<str>, usize>>,
+    process: u32,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self { counts: Mutex::default(), process: process::id() }
+    }
+}
 
 impl Asked {
     /// Watched once more.
@@ -33,10 +43,11 @@ impl Asked {
     }
 
     pub(super) fn entry(&self, spelling: &str) -> Option<&'static Arc<Entry>> {
-        self.counts().contains_key(spelling).then(|| &*PENDING)
+        // In a forked child nothing is watched; another thread may have held the lock at the fork.
+        (self.process == process::id() && self.counts().contains_key(spelling)).then(|| &*PENDING)
     }
 
     fn counts(&self) -> MutexGuard<'_, HashMap<Box<str>, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
