@@ -101,7 +101,7 @@ fn main() -> ExitCode {
             clap_complete::generate(shell, &mut Cli::command(), "proxyless", &mut std::io::stdout());
             Ok(())
         }
-        Command::Man { folder } => clap_mangen::generate_to(Cli::command(), &folder)
+        Command::Man { folder } => clap_mangen::generate_to(Cli::command().name("proxyless"), &folder)
             .map_err(|error| output::Failure::Usage(format!("{}: {error}", folder.display()))),
     };
     match result {
