@@ -118,7 +118,8 @@ fn the_lines_that_build_in_a_checkout_work_as_they_are_written() {
     let lines: Vec<&str> = lines.lines().filter(|line| !line.contains("pkg-config") && !line.contains("PKG_CONFIG")).collect();
     assert_eq!(lines.len(), 3, "{lines:#?}");
     for line in lines {
-        if !line.contains("go build") || tool("go") {
+        let needs_go = line.contains("go build");
+        if !needs_go || Command::new("go").arg("version").output().is_ok_and(|output| output.status.success()) {
             run(Command::new("sh").args(["-euc", line]));
         }
     }
