@@ -42,7 +42,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve a file of Istio YAML over ADS, and again whenever it changes
+    /// Serve Istio and Kubernetes YAML over ADS, and again whenever it changes
     Serve(serve::Serve),
     /// Print the endpoints of targets once they are known
     #[command(after_help = endpoints::ENDPOINTS_EXAMPLES)]
