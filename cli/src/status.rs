@@ -65,6 +65,9 @@ fn to_text(status: &Value) -> String {
         format!("streams   {}, failures {}", status["streams"], status["failures"]),
         format!("hosts     {}", status["hosts"]),
     ];
+    if let Some(age) = status["stale_s"].as_f64() {
+        lines.push(format!("stale     for {age:.1} s"));
+    }
     for kind in items(&status["types"]).filter(|kind| kind["responses"] != 0) {
         let counts = ["held", "responses", "nacks", "rejected"].map(|key| format!("{key} {}", kind[key]));
         lines.push(format!("{:<9} {}", kind["type"].as_str().unwrap_or_default(), counts.join(", ")));
