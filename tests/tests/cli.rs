@@ -269,3 +269,24 @@ fn watch_follows_and_wait_waits() {
     watch.line("the new list", |line| line.contains("127.0.0.12") && !line.contains("127.0.0.11"));
     assert!(wait.wait().success());
 }
+
+#[test]
+fn the_pod_of_the_documentation_has_no_variable_that_a_shell_drops() {
+    let page = std::fs::read_to_string(repository().join("docs/istio.md")).unwrap();
+    let pod = page.split("```yaml").nth(1).unwrap().split("```").next().unwrap();
+    let variables: Vec<&str> = pod
+        .split(" env:\n")
+        .nth(1)
+        .unwrap()
+        .lines()
+        .map_while(|line| line.trim().strip_prefix("- {name: "))
+        .map(|rest| rest.split(',').next().unwrap())
+        .collect();
+    assert!(variables.contains(&"PROFILE_MICRO_SERVICE_ENVOY_XDS_ENABLE") && variables.contains(&"NODE_NAME"), "{variables:?}");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "env"]).envs(variables.iter().map(|name| (*name, "true")));
+    let passed_on = text(&shell.output().unwrap().stdout);
+    for name in variables {
+        assert!(passed_on.lines().any(|line| line == format!("{name}=true")), "{name} does not get through a shell");
+    }
+}
