@@ -79,7 +79,8 @@ impl Freshness {
         if !self.was_fresh && error.is_empty() {
             return Ok(None);
         }
-        self.stale_since = Instant::now().checked_sub(age);
+        let now = Instant::now();
+        self.stale_since = Some(now.checked_sub(age).unwrap_or(now));
         Ok(Some(stale(&client.config().server_list(), error, status["remedy"].as_str(), json)))
     }
 }
