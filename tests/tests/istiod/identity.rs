@@ -189,7 +189,7 @@ fn the_doctor_names_the_first_step_that_is_wrong_and_what_to_do() {
     for (key, value, step, remedy) in [
         ("server", "https://nobody.invalid:15012".to_owned(), "resolve", "DNS"),
         ("server", format!("https://localhost:{free}"), "connect", "is the control plane running"),
-        ("server", istiod.plaintext().replace("http://", "https://"), "tls", "15010 is plaintext"),
+        ("server", istiod.plaintext().replace("http://", "https://"), "tls", "is this a TLS port?"),
         ("ca_file", "/nowhere/root.pem".into(), "tls", "mount the file"),
         ("server_name", "istiod.elsewhere.svc".into(), "tls", "server_name"),
         ("token_file", "/nowhere/token".into(), "token", "projected token"),
