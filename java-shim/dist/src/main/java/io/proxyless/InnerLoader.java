@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.net.MalformedURLException;
 import java.net.URL;
+import java.security.ProtectionDomain;
 import java.util.jar.JarFile;
 import java.util.zip.ZipEntry;
 
@@ -18,6 +19,9 @@ final class InnerLoader extends ClassLoader {
   private final JarFile jar;
   private final URL place;
   private final String prefix;
+
+  /** What is granted to the jar is granted to the classes inside. */
+  private final ProtectionDomain domain = InnerLoader.class.getProtectionDomain();
 
   InnerLoader(JarFile jar, URL place, String prefix, ClassLoader parent) {
     super(parent);
@@ -39,7 +43,7 @@ final class InnerLoader extends ClassLoader {
         out.write(buffer, 0, n);
       }
       byte[] bytes = out.toByteArray();
-      return defineClass(name, bytes, 0, bytes.length);
+      return defineClass(name, bytes, 0, bytes.length, domain);
     } catch (IOException failure) {
       throw new ClassNotFoundException(name, failure);
     }

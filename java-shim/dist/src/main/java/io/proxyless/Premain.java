@@ -2,36 +2,47 @@
 package io.proxyless;
 
 import java.io.File;
-import java.io.InputStream;
 import java.lang.instrument.Instrumentation;
+import java.lang.reflect.InvocationTargetException;
+import java.net.JarURLConnection;
 import java.net.URL;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
+import java.security.CodeSource;
 import java.util.jar.JarFile;
 
 /**
- * The only class that the system class loader sees. Reads the switch; everything else happens in a
- * class loader of the agent's own. Whatever goes wrong here, the application starts as it would
- * without an agent.
+ * All of the agent that the system class loader is asked for. Reads the switch; everything else
+ * happens in a class loader of the agent's own. Whatever goes wrong here, the application starts as
+ * it would without an agent.
  */
 public final class Premain {
   private static final String SWITCH = "profile.micro.service.envoy.xds.enable";
   private static final String SWITCH_UPPER = "PROFILE_MICRO_SERVICE_ENVOY_XDS_ENABLE";
-  private static final String BRIDGE = "io.proxyless.bootstrap.Hooks";
 
   private Premain() {}
 
   public static void premain(String arguments, Instrumentation instrumentation) {
-    String origin = switchedOn();
-    if (origin == null) {
-      return;
-    }
     try {
-      start(instrumentation, origin);
+      String origin = switchedOn();
+      if (origin != null) {
+        start(instrumentation, origin);
+      }
     } catch (Throwable failure) {
-      System.err.println("[proxyless] off, the application goes on without it: " + failure);
+      System.err.println("[proxyless] off, the application goes on without it: " + why(failure));
     }
+  }
+
+  private static String why(Throwable failure) {
+    Throwable cause = failure;
+    while (cause instanceof InvocationTargetException && cause.getCause() != null) {
+      cause = cause.getCause();
+    }
+    if (cause instanceof SecurityException) {
+      return cause.getMessage()
+          + ": grant java.security.AllPermission to the agent's jar in the policy, or leave the"
+          + " agent or the security manager away";
+    }
+    boolean prepared = cause.getClass().getName().startsWith("java.lang.Illegal");
+    return prepared && cause.getMessage() != null ? cause.getMessage() : cause.toString();
   }
 
   /** What switched the agent on; null when it is off. The property wins over the environment. */
@@ -50,35 +61,30 @@ public final class Premain {
   }
 
   private static void start(Instrumentation instrumentation, String origin) throws Exception {
-    URL place = Premain.class.getProtectionDomain().getCodeSource().getLocation();
-    File file = new File(place.toURI());
+    File file = place();
     JarFile jar = new JarFile(file, false);
-    provideBridge(instrumentation, jar);
+    // Made before the jar is on the boot loader's path too, so that it is of the same loader as
+    // this.
     ClassLoader loader =
-        new InnerLoader(jar, place, "inst/agent/", ClassLoader.getSystemClassLoader().getParent());
-    Class<?> agent = Class.forName("io.proxyless.agent.Agent", true, loader);
-    agent
-        .getMethod(
-            "start", Instrumentation.class, JarFile.class, File.class, URL.class, String.class)
-        .invoke(null, instrumentation, jar, file, place, origin);
+        new InnerLoader(
+            jar,
+            file.toURI().toURL(),
+            "inst/agent/",
+            ClassLoader.getSystemClassLoader().getParent());
+    // Woven code of every class loader calls Hooks, which lies open in this jar.
+    instrumentation.appendToBootstrapClassLoaderSearch(jar);
+    Class.forName("io.proxyless.agent.Agent", true, loader)
+        .getMethod("start", Instrumentation.class, JarFile.class, File.class, String.class)
+        .invoke(null, instrumentation, jar, file, origin);
   }
 
-  /**
-   * The manifest puts the bridge beside the jar on the boot class path; when it is not there, the
-   * copy inside serves.
-   */
-  private static void provideBridge(Instrumentation instrumentation, JarFile jar) throws Exception {
-    try {
-      Class.forName(BRIDGE, false, null);
-      return;
-    } catch (ClassNotFoundException missing) {
-      // Below.
+  /** The jar that this class is from; the boot loader does not tell it by a code source. */
+  private static File place() throws Exception {
+    CodeSource source = Premain.class.getProtectionDomain().getCodeSource();
+    if (source != null) {
+      return new File(source.getLocation().toURI());
     }
-    Path copy = Files.createTempFile("proxyless-bridge", ".jar");
-    try (InputStream in = jar.getInputStream(jar.getEntry("proxyless-bridge.jar"))) {
-      Files.copy(in, copy, StandardCopyOption.REPLACE_EXISTING);
-    }
-    instrumentation.appendToBootstrapClassLoaderSearch(new JarFile(copy.toFile()));
-    copy.toFile().deleteOnExit();
+    URL resource = ClassLoader.getSystemResource("io/proxyless/Premain.class");
+    return new File(((JarURLConnection) resource.openConnection()).getJarFileURL().toURI());
   }
 }

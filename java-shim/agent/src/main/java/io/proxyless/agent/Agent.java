@@ -7,8 +7,8 @@ import io.proxyless.agent.api.View;
 import io.proxyless.agent.ribbon.RibbonDispatch;
 import io.proxyless.bootstrap.Hooks;
 import java.io.File;
+import java.io.IOException;
 import java.lang.instrument.Instrumentation;
-import java.net.URL;
 import java.nio.charset.StandardCharsets;
 import java.util.jar.JarFile;
 
@@ -21,9 +21,9 @@ public final class Agent {
 
   private Agent() {}
 
+  /** Whatever fails here fails before a class is changed. */
   public static void start(
-      Instrumentation instrumentation, JarFile jar, File jarFile, URL place, String origin)
-      throws Exception {
+      Instrumentation instrumentation, JarFile jar, File jarFile, String origin) throws Exception {
     if (!Hooks.claim()) {
       System.err.println(
           "[proxyless] another agent of this kind is already active; this one steps aside");
@@ -31,38 +31,41 @@ public final class Agent {
     }
     Settings settings = new Settings(System.getProperties(), System.getenv());
     AgentLog log = new AgentLog(settings.debug);
-    try {
-      Natives.load(jar, jarFile, settings.nativePath);
-    } catch (Exception | LinkageError failure) {
-      log.info("off, the application goes on without it: native library: " + failure.getMessage());
-      return;
-    }
-    long handle;
-    try {
-      handle = NativeBridge.open(settings.coreOptions.getBytes(StandardCharsets.UTF_8));
-    } catch (RuntimeException failure) {
-      log.info("off, the application goes on without it: " + failure.getMessage());
-      return;
-    }
-    ServiceTable table = new ServiceTable(log, service -> Discovery.watch(handle, service));
+    loadNatives(jar, jarFile, settings);
+    long handle = NativeBridge.open(settings.coreOptions.getBytes(StandardCharsets.UTF_8));
+    Pusher pusher = new Pusher(log);
+    ServiceTable table =
+        new ServiceTable(log, service -> Discovery.watch(handle, service), pusher::want);
     RibbonDispatch ribbon =
-        new RibbonDispatch(
-            loader -> ribbonAdapter(jar, loader, table), failure -> report(log, failure));
+        new RibbonDispatch(loader -> ribbonAdapter(jar, loader, table), Hooks::suppressed);
+    Discovery discovery =
+        new Discovery(
+            log,
+            handle,
+            table,
+            services -> services.forEach(service -> pusher.want(ribbon.lagging(service))));
+    String version = jar.getManifest().getMainAttributes().getValue("Implementation-Version");
+    String summary = summary(handle);
+    pusher.start();
+    discovery.start();
     Hooks.connect(ribbon, failure -> report(log, failure));
-    new Discovery(log, handle, table, ribbon::push).start();
     instrumentation.addTransformer(new Weaver(log), false);
-    log.info(startLine(jar, origin, handle));
+    log.info(version + " on by " + origin + ", " + summary);
     waitReady(settings, table, log);
   }
 
-  private static String startLine(JarFile jar, String origin, long handle) throws Exception {
-    String version = jar.getManifest().getMainAttributes().getValue("Implementation-Version");
+  private static void loadNatives(JarFile jar, File jarFile, Settings settings) {
+    try {
+      Natives.load(jar, jarFile, settings.nativePath);
+    } catch (IOException | LinkageError failure) {
+      throw new IllegalStateException("native library: " + failure.getMessage(), failure);
+    }
+  }
+
+  private static String summary(long handle) {
     String description = new String(NativeBridge.describe(handle), StandardCharsets.UTF_8);
     String warnings = field(description, "\"warnings\":[", "]");
-    return version
-        + " on by "
-        + origin
-        + ", control plane "
+    return "control plane "
         + field(description, "\"server\":\"", "\"")
         + (warnings.isEmpty() ? "" : ", warnings: " + warnings);
   }
@@ -101,23 +104,25 @@ public final class Agent {
       return;
     }
     long deadline = System.nanoTime() + settings.waitReadyMillis * 1_000_000;
-    boolean ready;
-    do {
-      ready = table.view(PROBE).state != View.State.PENDING;
-      for (String service : settings.waitFor) {
-        ready &= table.view(service).state == View.State.READY;
+    while (!ready(settings, table)) {
+      if (System.nanoTime() - deadline >= 0) {
+        log.info(
+            "not ready after "
+                + settings.waitReadyMillis
+                + " ms; the application starts all the same");
+        return;
       }
-      if (!ready) {
-        synchronized (table) {
-          table.wait(50);
-        }
+      synchronized (table) {
+        table.wait(50);
       }
-    } while (!ready && System.nanoTime() < deadline);
-    if (!ready) {
-      log.info(
-          "not ready after "
-              + settings.waitReadyMillis
-              + " ms; the application starts all the same");
     }
+  }
+
+  private static boolean ready(Settings settings, ServiceTable table) {
+    boolean ready = table.view(PROBE).state != View.State.PENDING;
+    for (String service : settings.waitFor) {
+      ready &= table.view(service).state == View.State.READY;
+    }
+    return ready;
   }
 }

@@ -2,6 +2,7 @@
 package io.proxyless.agent;
 
 import io.proxyless.agent.api.View;
+import java.net.Inet6Address;
 import java.net.InetAddress;
 import java.net.UnknownHostException;
 import java.nio.BufferUnderflowException;
@@ -135,11 +136,12 @@ final class FlatReader {
     return new View.Endpoint(host, port, zone);
   }
 
-  /** As it stands in a URI: IPv6 in brackets. */
+  /** As it stands in a URI: IPv6 in brackets. An IPv4 address inside of IPv6 is one of IPv4. */
   private static String address(byte[] ip) {
     try {
-      String text = InetAddress.getByAddress(ip).getHostAddress();
-      return ip.length == 4 ? text : "[" + text + "]";
+      InetAddress address = InetAddress.getByAddress(ip);
+      String text = address.getHostAddress();
+      return address instanceof Inet6Address ? "[" + text + "]" : text;
     } catch (UnknownHostException impossible) {
       throw new IllegalArgumentException(impossible);
     }

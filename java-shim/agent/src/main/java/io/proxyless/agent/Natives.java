@@ -17,20 +17,25 @@ import java.util.zip.ZipEntry;
  */
 final class Natives {
   private static final String FILE = "libproxyless_jvm.so";
+  private static final String REMEDY =
+      "put "
+          + FILE
+          + " beside the agent's jar, or name it with -Dproxyless.native-path, or let"
+          + " -Djava.io.tmpdir be a folder where files can be written and libraries loaded";
 
   private Natives() {}
 
   static void load(JarFile jar, File jarFile, String explicitPath) throws IOException {
     if (explicitPath != null) {
-      System.load(new File(explicitPath).getAbsolutePath());
+      load(new File(explicitPath), "look at -Dproxyless.native-path");
     } else {
       String platform = platform();
       File beside = new File(jarFile.getParentFile(), "native/" + platform + "/" + FILE);
       File flat = new File(jarFile.getParentFile(), FILE);
       if (beside.isFile()) {
-        System.load(beside.getAbsolutePath());
+        load(beside, REMEDY);
       } else if (flat.isFile()) {
-        System.load(flat.getAbsolutePath());
+        load(flat, REMEDY);
       } else {
         loadInner(jar, "native/" + platform + "/" + FILE, platform);
       }
@@ -50,21 +55,41 @@ final class Natives {
     if (entry == null) {
       throw new IOException("no native library for " + platform + " in this agent");
     }
-    // A fresh folder that only this user can enter: nobody can put another library into the way.
-    Path folder =
-        Files.createTempDirectory(
-            "proxyless",
-            PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+    Path folder = privateFolder();
     Path copy = folder.resolve(FILE);
-    try {
-      try (InputStream in = jar.getInputStream(entry)) {
-        Files.copy(in, copy);
-      }
-      System.load(copy.toAbsolutePath().toString());
+    try (InputStream in = jar.getInputStream(entry)) {
+      Files.copy(in, copy);
+      load(copy.toFile(), REMEDY);
     } finally {
       // The mapping stays; the file need not.
       Files.deleteIfExists(copy);
       Files.deleteIfExists(folder);
+    }
+  }
+
+  /** Fresh, and only this user can enter: nobody can put another library into the way. */
+  private static Path privateFolder() throws IOException {
+    try {
+      return Files.createTempDirectory(
+          "proxyless",
+          PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+    } catch (IOException | UnsupportedOperationException failure) {
+      throw new IOException(
+          "nowhere to unpack it, java.io.tmpdir is "
+              + System.getProperty("java.io.tmpdir")
+              + " ("
+              + failure
+              + "): "
+              + REMEDY,
+          failure);
+    }
+  }
+
+  private static void load(File library, String remedy) throws IOException {
+    try {
+      System.load(library.getAbsolutePath());
+    } catch (UnsatisfiedLinkError failure) {
+      throw new IOException(failure.getMessage() + ": " + remedy, failure);
     }
   }
 

@@ -2,11 +2,15 @@
 package io.proxyless.agent;
 
 import io.proxyless.agent.api.Lists;
+import io.proxyless.agent.api.Push;
+import io.proxyless.agent.api.Registered;
 import io.proxyless.agent.api.View;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
 
 /**
@@ -19,9 +23,10 @@ final class ServiceTable implements Lists {
 
   private final AgentLog log;
   private final Consumer<String> watch;
+  private final Consumer<Push> push;
+  private final Map<String, Registered> registered = new ConcurrentHashMap<>();
   private volatile Map<String, View> views = new HashMap<>();
   private volatile boolean answered;
-  private volatile boolean failed;
 
   /**
    * Guarded by this: when waiting for the first answer of all ends, and who has had its own wait.
@@ -33,9 +38,10 @@ final class ServiceTable implements Lists {
   /** Guarded by this: that there is no control plane has been said. */
   private boolean unreachable;
 
-  ServiceTable(AgentLog log, Consumer<String> watch) {
+  ServiceTable(AgentLog log, Consumer<String> watch, Consumer<Push> push) {
     this.log = log;
     this.watch = watch;
+    this.push = push;
   }
 
   @Override
@@ -47,7 +53,7 @@ final class ServiceTable implements Lists {
   @Override
   public View await(String service) {
     View view = view(service);
-    if (view.state != View.State.PENDING || failed || !Threads.mayBlock(Thread.currentThread())) {
+    if (view.state != View.State.PENDING || !Threads.mayBlock(Thread.currentThread())) {
       return view;
     }
     try {
@@ -72,7 +78,7 @@ final class ServiceTable implements Lists {
     }
     View view = view(service);
     for (long left = deadline - now;
-        view.state == View.State.PENDING && !failed && left > 0;
+        view.state == View.State.PENDING && left > 0;
         left = deadline - System.nanoTime()) {
       wait(Math.max(1, left / 1_000_000));
       view = view(service);
@@ -88,9 +94,11 @@ final class ServiceTable implements Lists {
     views = next;
     for (View view : fresh.values()) {
       answered |= view.state != View.State.PENDING;
-      sayWhyThereIsNoAnswer(view);
     }
     notifyAll();
+    for (View view : fresh.values()) {
+      sayWhyThereIsNoAnswer(view);
+    }
     return fresh.keySet();
   }
 
@@ -106,13 +114,6 @@ final class ServiceTable implements Lists {
     unreachable = waits && (unreachable || !view.detail.isEmpty());
   }
 
-  /** The natives have failed: from now on every service is as good as unknown. */
-  synchronized void fail() {
-    failed = true;
-    views = new HashMap<>();
-    notifyAll();
-  }
-
   private synchronized View firstSight(String service) {
     View known = views.get(service);
     if (known != null) {
@@ -122,14 +123,23 @@ final class ServiceTable implements Lists {
     Map<String, View> next = new HashMap<>(views);
     next.put(service, pending);
     views = next;
-    if (!failed) {
-      try {
-        watch.accept(service);
-      } catch (RuntimeException refused) {
-        log.debug(service + " cannot be watched: " + refused.getMessage());
-      }
+    try {
+      watch.accept(service);
+    } catch (RuntimeException refused) {
+      log.debug(service + " cannot be watched: " + refused.getMessage());
     }
     return pending;
+  }
+
+  /** Registries differ in the case of names, so it does not count. */
+  @Override
+  public Registered registered(String service) {
+    return registered.computeIfAbsent(service.toLowerCase(Locale.ROOT), name -> new Registered());
+  }
+
+  @Override
+  public void push(Push balancer) {
+    push.accept(balancer);
   }
 
   @Override
@@ -142,6 +152,9 @@ final class ServiceTable implements Lists {
             + ": "
             + view.endpoints.length
             + (view.endpoints.length == 1 ? " endpoint" : " endpoints"));
+    if (!view.detail.isEmpty()) {
+      log.once("remark " + view.name + view.detail, view.name + ": " + view.detail);
+    }
   }
 
   @Override

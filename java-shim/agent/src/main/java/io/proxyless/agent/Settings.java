@@ -17,6 +17,8 @@ final class Settings {
   private static final List<String> OWN =
       Arrays.asList("log", "native-path", "wait-ready", "wait-for");
 
+  private static final int MOST_SECONDS = 3600;
+
   final boolean debug;
 
   /** Explicit path of the native library; null for none. */
@@ -75,11 +77,19 @@ final class Settings {
 
   private static long seconds(String text) {
     try {
-      return text == null ? 0 : (long) (Double.parseDouble(text.trim()) * 1000);
+      double seconds = text == null ? 0 : Double.parseDouble(text.trim());
+      if (seconds >= 0 && seconds <= MOST_SECONDS) {
+        return (long) (seconds * 1000);
+      }
     } catch (NumberFormatException bad) {
-      throw new IllegalArgumentException(
-          "proxyless.wait-ready = \"" + text + "\": a number of seconds is expected");
+      // Below.
     }
+    throw new IllegalArgumentException(
+        "proxyless.wait-ready = \""
+            + text
+            + "\": a number of seconds is expected, "
+            + MOST_SECONDS
+            + " at most");
   }
 
   private static String json(Map<String, String> map) {

@@ -2,14 +2,13 @@
 package io.proxyless.agent;
 
 /**
- * Which threads must not be blocked: Reactor's non-blocking ones and Netty's event loops, told by
- * name, and our own, which brings the answers that others wait for.
+ * Our own threads, and which others must not be blocked: Reactor's non-blocking ones and Netty's
+ * event loops, told by name. Our own bring the answers that others wait for.
  */
 final class Threads {
-  /** The thread that follows the control plane. */
-  static final class Follower extends Thread {
-    Follower(Runnable task) {
-      super(task, "proxyless-discovery");
+  private static final class Own extends Thread {
+    Own(Runnable task, String name) {
+      super(task, name);
       setDaemon(true);
       setContextClassLoader(null);
     }
@@ -35,7 +34,20 @@ final class Threads {
 
   private Threads() {}
 
+  /** A daemon that keeps no application alive. */
+  static Thread own(String name, Runnable task) {
+    return new Own(task, name);
+  }
+
+  static void pause(long millis) {
+    try {
+      Thread.sleep(millis);
+    } catch (InterruptedException nobodyInterruptsUs) {
+      // Then it was a short pause.
+    }
+  }
+
   static boolean mayBlock(Thread thread) {
-    return !(thread instanceof Follower) && !EVENT_LOOP.get(thread.getClass());
+    return !(thread instanceof Own) && !EVENT_LOOP.get(thread.getClass());
   }
 }

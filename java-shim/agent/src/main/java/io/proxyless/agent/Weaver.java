@@ -8,6 +8,8 @@ import java.security.ProtectionDomain;
 /** Compares class names; Byte Buddy is not even loaded before the first hit. */
 final class Weaver implements ClassFileTransformer {
   private static final String RIBBON = "com/netflix/loadbalancer/";
+  private static final String SPRING =
+      "org/springframework/cloud/netflix/ribbon/DefaultServerIntrospector";
 
   private final AgentLog log;
 
@@ -18,10 +20,7 @@ final class Weaver implements ClassFileTransformer {
   @Override
   public byte[] transform(
       ClassLoader loader, String name, Class<?> redefined, ProtectionDomain domain, byte[] bytes) {
-    if (name == null
-        || loader == null
-        || !name.startsWith(RIBBON)
-        || !name.endsWith("LoadBalancer")) {
+    if (name == null || loader == null || !isOurs(name)) {
       return null;
     }
     try {
@@ -31,8 +30,14 @@ final class Weaver implements ClassFileTransformer {
       }
       return woven;
     } catch (Throwable failure) {
-      log.once("weave " + name, name.replace('/', '.') + " is left as it is: " + failure);
+      log.once(
+          "weave " + failure.getMessage(),
+          name.replace('/', '.') + " is left as it is: " + failure.getMessage());
       return null;
     }
+  }
+
+  private static boolean isOurs(String name) {
+    return name.startsWith(RIBBON) && name.endsWith("LoadBalancer") || name.equals(SPRING);
   }
 }

@@ -25,14 +25,24 @@ class HooksTest {
 
   private final class Recorder implements RibbonHook {
     @Override
+    public void registryAnswered(Object balancer, List<?> servers) {
+      calls.add("answered " + balancer + servers);
+    }
+
+    @Override
     public List<?> serverList(Object balancer, List<?> registry) {
       assertSame(REGISTRY, registry);
       return MESH;
     }
 
     @Override
-    public void applied(Object balancer, List<?> list) {
-      calls.add("applied " + balancer + list);
+    public void takenOver(Object balancer, List<?> list) {
+      calls.add("taken over " + balancer + list);
+    }
+
+    @Override
+    public void updated(Object balancer) {
+      calls.add("updated " + balancer);
     }
 
     @Override
@@ -50,6 +60,17 @@ class HooksTest {
     @Override
     public void endChoice() {
       calls.add("end");
+    }
+
+    @Override
+    public Object standIn(Object balancer, Throwable thrown) {
+      calls.add("stand in " + balancer + thrown.getMessage());
+      return MESH.get(0);
+    }
+
+    @Override
+    public boolean isMeshServer(Object server) {
+      return server == MESH.get(0);
     }
 
     @Override
@@ -77,7 +98,11 @@ class HooksTest {
     assertSame(REGISTRY, Hooks.serverList(BALANCER, REGISTRY));
     assertFalse(Hooks.listFailed(BALANCER, new IllegalStateException()));
     assertNull(Hooks.beginChoice(BALANCER, "key"));
-    Hooks.applied(BALANCER, REGISTRY);
+    assertNull(Hooks.standIn(BALANCER, null));
+    assertFalse(Hooks.isMeshServer(MESH.get(0)));
+    Hooks.registryAnswered(BALANCER, REGISTRY);
+    Hooks.takenOver(BALANCER, REGISTRY);
+    Hooks.updated(BALANCER);
     Hooks.endChoice();
     Hooks.shutDown(BALANCER);
   }
@@ -87,13 +112,19 @@ class HooksTest {
   void hooks_reach_the_agent() {
     Hooks.connect(new Recorder(), null);
     assertSame(MESH, Hooks.serverList(BALANCER, REGISTRY));
-    Hooks.applied(BALANCER, MESH);
+    Hooks.registryAnswered(BALANCER, REGISTRY);
+    Hooks.takenOver(BALANCER, MESH);
+    Hooks.updated(BALANCER);
     assertTrue(Hooks.listFailed(BALANCER, new IllegalStateException("down")));
     assertSame(MESH.get(0), Hooks.beginChoice(BALANCER, "key"));
     Hooks.endChoice();
+    assertSame(MESH.get(0), Hooks.standIn(BALANCER, new IllegalStateException("nobody")));
+    assertTrue(Hooks.isMeshServer(MESH.get(0)));
     Hooks.shutDown(BALANCER);
     assertEquals(
-        "[applied a balancer[of the mesh], failed a balancerdown, begin a balancerkey, end, shut down a balancer]",
+        "[answered a balancer[of the registry], taken over a balancer[of the mesh], updated a balancer,"
+            + " failed a balancerdown, begin a balancerkey, end, stand in a balancernobody,"
+            + " shut down a balancer]",
         calls.toString());
   }
 

@@ -3,7 +3,6 @@ package io.proxyless.agent;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -24,7 +23,8 @@ import org.junit.jupiter.api.Test;
 
 class ServiceTableTest {
   private final List<String> watched = new ArrayList<>();
-  private final ServiceTable table = new ServiceTable(new AgentLog(false), watched::add);
+  private final ServiceTable table =
+      new ServiceTable(new AgentLog(false), watched::add, push -> {});
 
   private static byte[] golden() throws IOException {
     return Files.readAllBytes(Paths.get("../../tests/golden/flat-v1.bin"));
@@ -74,7 +74,7 @@ class ServiceTableTest {
   void some_threads_never_wait() throws Exception {
     table.view("go-sc-a");
     ThreadFactory[] factories = {
-      Threads.Follower::new, new DefaultThreadFactory("event-loop", true),
+      task -> Threads.own("follower", task), new DefaultThreadFactory("event-loop", true),
     };
     for (ThreadFactory threads : factories) {
       FutureTask<View> asked = new FutureTask<>(() -> table.await("go-sc-a"));
@@ -128,23 +128,18 @@ class ServiceTableTest {
             service -> {
               watched.add(service);
               throw new IllegalArgumentException("not a name");
-            });
+            },
+            push -> {});
     assertEquals(View.State.PENDING, refusing.view("a b").state);
     assertEquals(View.State.PENDING, refusing.view("a b").state);
     assertEquals(Arrays.asList("a b"), watched);
   }
 
   @Test
-  @DisplayName("after a failure of the natives nobody waits and nothing is watched")
-  void after_a_failure_everything_is_pending() throws Exception {
-    answer();
-    table.fail();
-    Thread waiter = new Thread(() -> table.await("go-sc-a"));
-    waiter.start();
-    while (waiter.isAlive()) {
-      assertNotEquals(Thread.State.TIMED_WAITING, waiter.getState());
-    }
-    assertEquals(View.State.PENDING, table.view("go-sc-a").state);
-    assertEquals(0, watched.size());
+  @DisplayName("what a registry has named is known in every spelling and to every balancer")
+  void the_memory_is_per_service() {
+    table.registered("ORDERS").name();
+    assertTrue(table.registered("orders").named());
+    assertFalse(table.registered("billing").named());
   }
 }

@@ -31,15 +31,34 @@ public final class Hooks {
     onSuppressed = suppressedListener;
   }
 
-  public static List<?> serverList(Object balancer, List<?> registry) {
-    RibbonHook hook = ribbon;
-    return hook == null ? registry : hook.serverList(balancer, registry);
+  /** Called in the middle of a method, where nothing would catch what this throws. */
+  public static void registryAnswered(Object balancer, List<?> servers) {
+    try {
+      RibbonHook hook = ribbon;
+      if (hook != null) {
+        hook.registryAnswered(balancer, servers);
+      }
+    } catch (Throwable failure) {
+      suppressed(failure);
+    }
   }
 
-  public static void applied(Object balancer, List<?> list) {
+  public static List<?> serverList(Object balancer, List<?> offered) {
+    RibbonHook hook = ribbon;
+    return hook == null ? offered : hook.serverList(balancer, offered);
+  }
+
+  public static void takenOver(Object balancer, List<?> list) {
     RibbonHook hook = ribbon;
     if (hook != null) {
-      hook.applied(balancer, list);
+      hook.takenOver(balancer, list);
+    }
+  }
+
+  public static void updated(Object balancer) {
+    RibbonHook hook = ribbon;
+    if (hook != null) {
+      hook.updated(balancer);
     }
   }
 
@@ -58,6 +77,16 @@ public final class Hooks {
     if (hook != null) {
       hook.endChoice();
     }
+  }
+
+  public static Object standIn(Object balancer, Throwable thrown) {
+    RibbonHook hook = ribbon;
+    return hook == null ? null : hook.standIn(balancer, thrown);
+  }
+
+  public static boolean isMeshServer(Object server) {
+    RibbonHook hook = ribbon;
+    return hook != null && hook.isMeshServer(server);
   }
 
   public static void shutDown(Object balancer) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.proxyless.agent.api;
 
+import java.util.Collection;
 import java.util.List;
 
 /**
@@ -8,16 +9,22 @@ import java.util.List;
  * for the methods.
  */
 public interface BalancerAdapter {
-  List<?> serverList(Object balancer, List<?> registry);
+  void registryAnswered(Object balancer, List<?> servers);
 
-  void applied(Object balancer, List<?> list);
+  List<?> serverList(Object balancer, List<?> offered);
 
-  boolean listFailed(Object balancer);
+  void takenOver(Object balancer, List<?> list);
+
+  void updated(Object balancer);
+
+  boolean listFailed(Object balancer, Throwable failure);
 
   Object choose(Object balancer);
 
+  Object standIn(Object balancer, Throwable thrown);
+
   void shutDown(Object balancer);
 
-  /** Brings every balancer of a service up to date; false when one of them must be tried again. */
-  boolean push(String service);
+  /** The balancers of a service that lag behind. Runs no code of the application. */
+  Collection<? extends Push> lagging(String service);
 }

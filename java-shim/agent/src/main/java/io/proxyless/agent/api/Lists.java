@@ -15,7 +15,13 @@ public interface Lists {
    */
   View await(String service);
 
-  /** A list that the mesh gives is used for the first time. */
+  /** What registries have said about a service, in this whole process. */
+  Registered registered(String service);
+
+  /** A balancer has missed an update: it is brought up to date soon, on another thread. */
+  void push(Push balancer);
+
+  /** A list that the mesh gives is used; said once, and again with every new remark. */
   void used(View view);
 
   /** Something the user should know once. */

@@ -20,6 +20,11 @@ final class Advices {
         @Advice.Argument(value = 0, readOnly = false) List<?> servers) {
       servers = Hooks.serverList(balancer, servers);
     }
+
+    @Advice.OnMethodExit(suppress = Throwable.class, onThrowable = Throwable.class)
+    static void exit(@Advice.This Object balancer) {
+      Hooks.updated(balancer);
+    }
   }
 
   /**
@@ -31,7 +36,7 @@ final class Advices {
 
     @Advice.OnMethodExit(suppress = Throwable.class)
     static void exit(@Advice.This Object balancer, @Advice.Argument(0) List<?> servers) {
-      Hooks.applied(balancer, servers);
+      Hooks.takenOver(balancer, servers);
     }
   }
 
@@ -62,6 +67,19 @@ final class Advices {
     }
   }
 
+  /**
+   * A port such as 8443 does not make an endpoint of the mesh secure: the caller's scheme stays.
+   */
+  static final class IsSecure {
+    private IsSecure() {}
+
+    @Advice.OnMethodExit(suppress = Throwable.class)
+    static void exit(
+        @Advice.Argument(0) Object server, @Advice.Return(readOnly = false) boolean secure) {
+      secure = secure && !Hooks.isMeshServer(server);
+    }
+  }
+
   /** R4: the one door of every choice. */
   static final class ChooseServer {
     private ChooseServer() {}
@@ -73,11 +91,18 @@ final class Advices {
 
     @Advice.OnMethodExit(suppress = Throwable.class, onThrowable = Throwable.class)
     static void exit(
+        @Advice.This Object balancer,
         @Advice.Enter Object picked,
-        @Advice.Return(readOnly = false, typing = Assigner.Typing.DYNAMIC) Object chosen) {
+        @Advice.Return(readOnly = false, typing = Assigner.Typing.DYNAMIC) Object chosen,
+        @Advice.Thrown(readOnly = false, typing = Assigner.Typing.DYNAMIC) Throwable thrown) {
       Hooks.endChoice();
-      if (picked != null) {
-        chosen = picked;
+      Object server = picked;
+      if (picked == null && chosen == null) {
+        server = Hooks.standIn(balancer, thrown);
+      }
+      if (server != null) {
+        chosen = server;
+        thrown = null;
       }
     }
   }

@@ -2,7 +2,10 @@
 package io.proxyless.agent.ribbon;
 
 import io.proxyless.agent.api.BalancerAdapter;
+import io.proxyless.agent.api.MeshServer;
+import io.proxyless.agent.api.Push;
 import io.proxyless.bootstrap.RibbonHook;
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Set;
@@ -54,19 +57,37 @@ public final class RibbonDispatch implements RibbonHook {
   }
 
   @Override
-  public List<?> serverList(Object balancer, List<?> registry) {
+  public void registryAnswered(Object balancer, List<?> servers) {
     try {
-      return adapter(balancer).serverList(balancer, registry);
+      adapter(balancer).registryAnswered(balancer, servers);
     } catch (Throwable failure) {
       onFailure.accept(failure);
-      return registry;
     }
   }
 
   @Override
-  public void applied(Object balancer, List<?> list) {
+  public List<?> serverList(Object balancer, List<?> offered) {
     try {
-      adapter(balancer).applied(balancer, list);
+      return adapter(balancer).serverList(balancer, offered);
+    } catch (Throwable failure) {
+      onFailure.accept(failure);
+      return offered;
+    }
+  }
+
+  @Override
+  public void takenOver(Object balancer, List<?> list) {
+    try {
+      adapter(balancer).takenOver(balancer, list);
+    } catch (Throwable failure) {
+      onFailure.accept(failure);
+    }
+  }
+
+  @Override
+  public void updated(Object balancer) {
+    try {
+      adapter(balancer).updated(balancer);
     } catch (Throwable failure) {
       onFailure.accept(failure);
     }
@@ -75,7 +96,7 @@ public final class RibbonDispatch implements RibbonHook {
   @Override
   public boolean listFailed(Object balancer, Throwable failure) {
     try {
-      return adapter(balancer).listFailed(balancer);
+      return adapter(balancer).listFailed(balancer, failure);
     } catch (Throwable ours) {
       onFailure.accept(ours);
       return false;
@@ -101,6 +122,26 @@ public final class RibbonDispatch implements RibbonHook {
     depth.get()[0]--;
   }
 
+  /** An exhausted or broken virtual machine is the application's to know of. */
+  @Override
+  public Object standIn(Object balancer, Throwable thrown) {
+    boolean fatal = thrown instanceof Error && !(thrown instanceof LinkageError);
+    if (fatal || depth.get()[0] > 0) {
+      return null;
+    }
+    try {
+      return adapter(balancer).standIn(balancer, thrown);
+    } catch (Throwable failure) {
+      onFailure.accept(failure);
+      return null;
+    }
+  }
+
+  @Override
+  public boolean isMeshServer(Object server) {
+    return server instanceof MeshServer;
+  }
+
   @Override
   public void shutDown(Object balancer) {
     try {
@@ -110,17 +151,14 @@ public final class RibbonDispatch implements RibbonHook {
     }
   }
 
-  /** Brings the balancers of a service up to date in every application; false: try again. */
-  public boolean push(String service) {
-    BalancerAdapter[] all = live.toArray(new BalancerAdapter[0]);
-    boolean done = true;
-    for (BalancerAdapter adapter : all) {
-      try {
-        done &= adapter == null || adapter.push(service);
-      } catch (Throwable failure) {
-        onFailure.accept(failure);
+  /** The balancers of a service that lag behind, in every application. */
+  public List<Push> lagging(String service) {
+    List<Push> lagging = new ArrayList<>();
+    for (BalancerAdapter adapter : live.toArray(new BalancerAdapter[0])) {
+      if (adapter != null) {
+        lagging.addAll(adapter.lagging(service));
       }
     }
-    return done;
+    return lagging;
   }
 }

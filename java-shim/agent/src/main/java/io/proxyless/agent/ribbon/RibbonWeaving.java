@@ -6,19 +6,20 @@ import static net.bytebuddy.matcher.ElementMatchers.takesArguments;
 import static net.bytebuddy.matcher.ElementMatchers.takesNoArguments;
 
 import io.proxyless.bootstrap.Hooks;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import net.bytebuddy.ByteBuddy;
 import net.bytebuddy.asm.Advice;
+import net.bytebuddy.asm.AsmVisitorWrapper;
 import net.bytebuddy.description.method.MethodDescription;
 import net.bytebuddy.description.type.TypeDescription;
 import net.bytebuddy.dynamic.ClassFileLocator;
 import net.bytebuddy.dynamic.DynamicType;
 import net.bytebuddy.dynamic.scaffold.TypeValidation;
 import net.bytebuddy.implementation.bytecode.member.MethodInvocation;
+import net.bytebuddy.jar.asm.ClassWriter;
 import net.bytebuddy.matcher.ElementMatcher;
 import net.bytebuddy.pool.TypePool;
 
@@ -82,6 +83,14 @@ public final class RibbonWeaving {
                 Advices.ShutDown.class)));
     POINTS.put(PACKAGE + "ZoneAwareLoadBalancer", Arrays.asList(CHOOSE));
     POINTS.put(PACKAGE + "NoOpLoadBalancer", Arrays.asList(CHOOSE));
+    POINTS.put(
+        "org.springframework.cloud.netflix.ribbon.DefaultServerIntrospector",
+        Arrays.asList(
+            new Point(
+                "isSecure",
+                "(Lcom/netflix/loadbalancer/Server;)Z",
+                named("isSecure").and(takesArguments(1)),
+                Advices.IsSecure.class)));
   }
 
   private RibbonWeaving() {}
@@ -96,12 +105,17 @@ public final class RibbonWeaving {
     if (points == null) {
       return null;
     }
+    Witness.sees(loader);
     ClassFileLocator locator =
         new ClassFileLocator.Compound(
             ClassFileLocator.Simple.of(className, bytes),
             ClassFileLocator.ForClassLoader.of(loader));
-    TypeDescription type = TypePool.Default.of(locator).describe(className).resolve();
-    witness(type, points);
+    TypePool pool = TypePool.Default.of(locator);
+    TypeDescription type = pool.describe(className).resolve();
+    for (Point point : points) {
+      Witness.has(type, point.method + point.descriptor);
+    }
+    Witness.adapter(pool);
     ClassFileLocator ours =
         ClassFileLocator.ForClassLoader.of(RibbonWeaving.class.getClassLoader());
     Advice.ExceptionHandler handler =
@@ -111,30 +125,18 @@ public final class RibbonWeaving {
                     Hooks.class.getMethod("suppressed", Throwable.class))));
     DynamicType.Builder<?> builder =
         new ByteBuddy().with(TypeValidation.DISABLED).decorate(type, locator);
+    if (className.endsWith(".DynamicServerListLoadBalancer")) {
+      builder =
+          builder.visit(
+              new AsmVisitorWrapper.ForDeclaredMethods()
+                  .writerFlags(ClassWriter.COMPUTE_MAXS)
+                  .method(named("updateListOfServers"), new RegistryAnswer()));
+    }
     for (Point point : points) {
       builder =
           builder.visit(
               Advice.to(point.advice, ours).withExceptionHandler(handler).on(point.matcher));
     }
     return builder.make().getBytes();
-  }
-
-  /** Every member that the advices and the adapter count on must be there with its descriptor. */
-  private static void witness(TypeDescription type, List<Point> points) {
-    List<String> missing = new ArrayList<>();
-    for (Point point : points) {
-      boolean found = false;
-      for (MethodDescription.InDefinedShape method : type.getDeclaredMethods()) {
-        found |=
-            method.getInternalName().equals(point.method)
-                && method.getDescriptor().equals(point.descriptor);
-      }
-      if (!found) {
-        missing.add(point.method + point.descriptor);
-      }
-    }
-    if (!missing.isEmpty()) {
-      throw new IllegalStateException(type.getName() + " lacks " + missing);
-    }
   }
 }

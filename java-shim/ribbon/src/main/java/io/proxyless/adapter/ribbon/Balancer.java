@@ -1,89 +1,217 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.proxyless.adapter.ribbon;
 
+import com.netflix.loadbalancer.DynamicServerListLoadBalancer;
+import com.netflix.loadbalancer.ILoadBalancer;
 import com.netflix.loadbalancer.Server;
+import io.proxyless.agent.api.Lists;
+import io.proxyless.agent.api.Push;
+import io.proxyless.agent.api.Registered;
 import io.proxyless.agent.api.View;
 import java.lang.ref.WeakReference;
-import java.util.ArrayList;
 import java.util.Collections;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
-import java.util.concurrent.atomic.AtomicInteger;
 
-/** What we remember about one balancer, which is held weakly. */
-final class Balancer extends WeakReference<Object> {
-  /** What the registry said last; null before it said anything. */
-  volatile List<?> registry;
+/**
+ * What we remember about one balancer, which is held weakly, and what follows by the policy {@code
+ * registry-first}: a service that a registry knows is the application's own business; one that only
+ * the mesh knows gets the mesh's list.
+ */
+final class Balancer extends WeakReference<Object> implements Push {
+  final String service;
 
-  /** The registry has named an instance once; it stays known through an outage. */
-  volatile boolean knownToRegistry;
+  private final Lists lists;
+  private final Update update;
+  private final Registered registered;
+  private final Servers servers = new Servers();
 
-  /** The first list of the mesh has been spoken of. */
-  volatile boolean noted;
+  /** What registry and filter said last; null before they said anything. */
+  private volatile List<?> registry;
 
-  /** Version of the list that the balancer has really taken over. */
-  volatile long applied = -1;
+  /** The list that the balancer has really taken over. */
+  private volatile List<?> taken;
 
-  private final AtomicInteger turn = new AtomicInteger();
-  private volatile Made made = new Made(-1, Collections.<Server>emptyList());
+  /** Version of the list that was spoken of last. */
+  private volatile long noted = -1;
 
-  Balancer(Object owner) {
+  /** It was said that the application's rule chooses nobody. */
+  private volatile boolean stoodIn;
+
+  Balancer(Object owner, String service, Lists lists, Update update) {
     super(owner);
+    this.service = service;
+    this.lists = lists;
+    this.update = update;
+    this.registered = lists.registered(service);
   }
 
-  /** Servers of one version. */
-  private static final class Made {
-    final long version;
-    final List<Server> servers;
-
-    Made(long version, List<Server> servers) {
-      this.version = version;
-      this.servers = servers;
+  void registryAnswered(List<?> servers) {
+    if (!servers.isEmpty()) {
+      registered.name();
     }
   }
 
-  /**
-   * The servers of a view, in its order; the same list for the same version, the same server for
-   * the same address.
-   */
-  List<Server> servers(View view) {
-    Made current = made;
-    return current.version == view.version ? current.servers : make(view);
+  /** The list to take over instead of the one that is offered. */
+  List<?> serverList(List<?> offered) {
+    if (!(offered instanceof PushedList)) {
+      registry = offered;
+      registryAnswered(offered);
+    }
+    // A push takes what the registry says by now: a poll may have brought its first instance.
+    List<?> newest = registry == null ? Collections.emptyList() : registry;
+    if (registered.named()) {
+      saysWhoServes(newest);
+      return newest;
+    }
+    View view = lists.await(service);
+    if (view.state == View.State.READY) {
+      note(view);
+      return new VersionedList(servers.of(view), view.version);
+    }
+    if (view.state == View.State.INVALID) {
+      lists.say("invalid " + service + view.detail, service + " has no endpoints: " + view.detail);
+    }
+    // The registry has named nobody: an empty list, whatever the state.
+    return new VersionedList(newest, view.version);
   }
 
-  private synchronized List<Server> make(View view) {
-    if (made.version == view.version) {
-      return made.servers;
+  private void saysWhoServes(List<?> newest) {
+    if (newest.isEmpty()) {
+      lists.say(
+          "nobody " + service,
+          service
+              + " is known to the registry, which names no instance now or whose instances the"
+              + " application's filter leaves out: that is obeyed");
     }
-    Map<String, Server> known = new HashMap<>();
-    for (Server server : made.servers) {
-      known.put(server.getHostPort(), server);
+    if (lists.view(service).state == View.State.READY) {
+      lists.say(
+          "both " + service,
+          service
+              + " is known to the registry and to the mesh: the registry serves it, the mesh stands by");
     }
-    List<Server> servers = new ArrayList<>(view.endpoints.length);
-    for (View.Endpoint endpoint : view.endpoints) {
-      // With the scheme said, Spring does not guess https from a port such as 8443.
-      Server server = new Server("http", endpoint.host, endpoint.port);
-      // Ribbon keeps statistics by server: one that stays must stay the same object.
-      Server before = known.get(server.getHostPort());
-      Server kept = before == null ? server : before;
-      if (!endpoint.zone.isEmpty()) {
-        kept.setZone(endpoint.zone);
-      }
-      kept.setAlive(true);
-      kept.setReadyToServe(true);
-      servers.add(kept);
-    }
-    made = new Made(view.version, Collections.unmodifiableList(servers));
-    return made.servers;
   }
 
-  /** The next server by weight. */
-  Server pick(View view) {
-    List<Server> servers = servers(view);
-    int turn = this.turn.getAndIncrement() & Integer.MAX_VALUE;
-    int index =
-        view.order.length == 0 ? turn % servers.size() : view.order[turn % view.order.length];
-    return servers.get(index);
+  void takenOver(List<?> list) {
+    taken = list;
+  }
+
+  /** True when the registry's failure is to be forgotten because the mesh serves. */
+  boolean registryFailed(Throwable failure) {
+    if (registered.named() || lists.await(service).state != View.State.READY) {
+      return false;
+    }
+    lists.say(
+        "registry " + service,
+        "the registry has no answer for " + service + ", the mesh serves it: " + failure);
+    Object owner = get();
+    try {
+      update.run(owner, new PushedList(Collections.emptyList()));
+    } catch (Exception ofTheApplication) {
+      lists.debug(service + ": " + ofTheApplication);
+    }
+    missed();
+    return true;
+  }
+
+  /** After an update: another one may have been dropped because of it. */
+  void missed() {
+    if (!isCurrent()) {
+      lists.push(this);
+    }
+  }
+
+  /** A balancer that has not asked for its first list yet will find the newest one when it does. */
+  boolean lags() {
+    if (registry == null || !(get() instanceof DynamicServerListLoadBalancer)) {
+      return false;
+    }
+    if (registered.named()) {
+      saysWhoServes(registry);
+    }
+    return !isCurrent();
+  }
+
+  private boolean isCurrent() {
+    List<?> said = registry;
+    if (registered.named()) {
+      return said == null || said.isEmpty() || taken == said;
+    }
+    View view = lists.view(service);
+    return view.state == View.State.PENDING || takenVersion() >= view.version;
+  }
+
+  private long takenVersion() {
+    List<?> list = taken;
+    return list instanceof VersionedList ? ((VersionedList) list).version : -1;
+  }
+
+  @Override
+  public boolean bringUpToDate() throws Exception {
+    Object owner = get();
+    if (owner == null || isCurrent()) {
+      return true;
+    }
+    List<?> said = registry;
+    update.run(owner, new PushedList(said == null ? Collections.emptyList() : said));
+    return isCurrent();
+  }
+
+  /** The mesh's pick where the application's rule need not, or cannot, be asked; null otherwise. */
+  Server choose(Object owner) {
+    View view = serving(owner);
+    if (view == null) {
+      return null;
+    }
+    // With equal weights the application's own rule chooses, from the list that it was given.
+    if (view.order.length == 0
+        && owner instanceof DynamicServerListLoadBalancer
+        && takenVersion() == view.version) {
+      return null;
+    }
+    note(view);
+    return servers.pick(view);
+  }
+
+  /** The mesh's pick after the application's rule has chosen nobody; null when it has none. */
+  Server standIn(Object owner, Throwable thrown) {
+    View view = serving(owner);
+    if (view == null) {
+      return null;
+    }
+    if (!stoodIn) {
+      stoodIn = true;
+      lists.say(
+          "stand-in " + service,
+          "the application's rule chooses nobody for "
+              + service
+              + (thrown == null ? "" : " (" + thrown + ")")
+              + ", though the mesh's list is not empty: the mesh picks");
+    }
+    return servers.pick(view);
+  }
+
+  /** The mesh's list when it serves this balancer and is not empty. */
+  private View serving(Object owner) {
+    if (registered.named()) {
+      return null;
+    }
+    if (!(owner instanceof DynamicServerListLoadBalancer) && hasServers(owner)) {
+      registered.name();
+      return null;
+    }
+    View view = lists.view(service);
+    return view.state == View.State.READY && view.endpoints.length > 0 ? view : null;
+  }
+
+  private static boolean hasServers(Object owner) {
+    List<Server> servers = ((ILoadBalancer) owner).getAllServers();
+    return servers != null && !servers.isEmpty();
+  }
+
+  private void note(View view) {
+    if (noted != view.version) {
+      noted = view.version;
+      lists.used(view);
+    }
   }
 }

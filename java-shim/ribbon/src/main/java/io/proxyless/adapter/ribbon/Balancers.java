@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.proxyless.adapter.ribbon;
 
+import io.proxyless.agent.api.Lists;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -12,7 +13,15 @@ import java.util.Map;
  */
 final class Balancers {
   private static final Balancer[] NONE = {};
+
+  private final Lists lists;
+  private final Update update;
   private volatile Map<String, Balancer[]> byService = new HashMap<>();
+
+  Balancers(Lists lists, Update update) {
+    this.lists = lists;
+    this.update = update;
+  }
 
   Balancer of(Object balancer, String service) {
     for (Balancer known : of(service)) {
@@ -38,7 +47,7 @@ final class Balancers {
         return known;
       }
     }
-    Balancer added = new Balancer(balancer);
+    Balancer added = new Balancer(balancer, service, lists, update);
     replace(service, null, added);
     return added;
   }

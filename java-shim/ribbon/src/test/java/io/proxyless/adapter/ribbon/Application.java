@@ -64,7 +64,7 @@ final class Application extends DynamicServerListLoadBalancer<Server> {
     try {
       super.updateListOfServers();
     } catch (RuntimeException failure) {
-      if (!adapter().listFailed(this)) {
+      if (!adapter().listFailed(this, failure)) {
         throw failure;
       }
     }
@@ -76,22 +76,24 @@ final class Application extends DynamicServerListLoadBalancer<Server> {
     List<Server> replaced = (List<Server>) adapter().serverList(this, servers);
     if (dropped > 0) {
       dropped--;
-      return;
+    } else {
+      super.updateAllServerList(replaced);
     }
-    super.updateAllServerList(replaced);
+    adapter().updated(this);
   }
 
   @Override
   @SuppressWarnings({"unchecked", "rawtypes"})
   public void setServersList(List servers) {
     super.setServersList(servers);
-    adapter().applied(this, servers);
+    adapter().takenOver(this, servers);
   }
 
   @Override
   public Server chooseServer(Object key) {
     Object picked = adapter().choose(this);
-    return picked != null ? (Server) picked : super.chooseServer(key);
+    Object chosen = picked != null ? picked : super.chooseServer(key);
+    return (Server) (chosen != null ? chosen : adapter().standIn(this, null));
   }
 
   /** Addresses in the order of the list. */

@@ -12,6 +12,7 @@ import com.netflix.loadbalancer.BaseLoadBalancer;
 import com.netflix.loadbalancer.NoOpLoadBalancer;
 import com.netflix.loadbalancer.Server;
 import io.proxyless.agent.api.BalancerAdapter;
+import io.proxyless.agent.api.Push;
 import io.proxyless.agent.ribbon.RibbonDispatch;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -37,7 +38,6 @@ class DispatchTest {
   private static final class Recorder implements BalancerAdapter {
     final Server server = new Server("10.0.0.1", 1);
     int choices;
-    boolean pushed = true;
     Error failure;
 
     private <T> T answer(T value) {
@@ -48,17 +48,27 @@ class DispatchTest {
     }
 
     @Override
+    public void registryAnswered(Object balancer, List<?> servers) {
+      answer(null);
+    }
+
+    @Override
     public List<?> serverList(Object balancer, List<?> registry) {
       return answer(asList(server));
     }
 
     @Override
-    public void applied(Object balancer, List<?> list) {
+    public void takenOver(Object balancer, List<?> list) {
       answer(null);
     }
 
     @Override
-    public boolean listFailed(Object balancer) {
+    public void updated(Object balancer) {
+      answer(null);
+    }
+
+    @Override
+    public boolean listFailed(Object balancer, Throwable failure) {
       return answer(true);
     }
 
@@ -69,13 +79,18 @@ class DispatchTest {
     }
 
     @Override
+    public Object standIn(Object balancer, Throwable thrown) {
+      return answer(server);
+    }
+
+    @Override
     public void shutDown(Object balancer) {
       answer(null);
     }
 
     @Override
-    public boolean push(String service) {
-      return answer(pushed);
+    public List<Push> lagging(String service) {
+      return answer(asList(() -> true));
     }
   }
 
@@ -124,10 +139,13 @@ class DispatchTest {
     recorder.failure = new NoClassDefFoundError("com/netflix/loadbalancer/Server");
     List<Server> registry = asList(new Server("10.9.9.9", 1));
     assertSame(registry, dispatch.serverList(balancer, registry));
-    dispatch.applied(balancer, registry);
+    dispatch.registryAnswered(balancer, registry);
+    dispatch.takenOver(balancer, registry);
+    dispatch.updated(balancer);
     assertFalse(dispatch.listFailed(balancer, new IllegalStateException()));
+    assertNull(dispatch.standIn(balancer, null));
     dispatch.shutDown(balancer);
-    assertEquals(Collections.nCopies(4, recorder.failure), failures);
+    assertEquals(Collections.nCopies(7, recorder.failure), failures);
   }
 
   @Test
@@ -141,18 +159,28 @@ class DispatchTest {
   @Test
   @DisplayName("one adapter serves all balancers of an application")
   void one_adapter_for_an_application() {
-    dispatch.applied(balancer, Collections.emptyList());
-    dispatch.applied(new NoOpLoadBalancer(), Collections.emptyList());
+    dispatch.takenOver(balancer, Collections.emptyList());
+    dispatch.takenOver(new NoOpLoadBalancer(), Collections.emptyList());
     assertEquals(asList(BaseLoadBalancer.class.getClassLoader()), loaders);
   }
 
   @Test
-  @DisplayName("a push is done when every application has taken it over")
-  void a_push_reaches_every_application() {
-    assertTrue(dispatch.push("orders"), "there is no application yet");
-    dispatch.applied(balancer, Collections.emptyList());
-    assertTrue(dispatch.push("orders"));
-    recorder.pushed = false;
-    assertFalse(dispatch.push("orders"));
+  @DisplayName("the balancers that lag behind are those of every application")
+  void those_of_every_application_lag() {
+    assertTrue(dispatch.lagging("orders").isEmpty(), "there is no application yet");
+    dispatch.takenOver(balancer, Collections.emptyList());
+    assertEquals(1, dispatch.lagging("orders").size());
+  }
+
+  @Test
+  @DisplayName("nobody stands in inside of a choice, nor when the virtual machine is exhausted")
+  void where_nobody_stands_in() {
+    Throwable missing = new NoSuchMethodError("of the application");
+    assertSame(recorder.server, dispatch.standIn(balancer, null));
+    assertSame(recorder.server, dispatch.standIn(balancer, missing));
+    assertNull(dispatch.standIn(balancer, new OutOfMemoryError()));
+    dispatch.beginChoice(balancer, "default");
+    assertNull(dispatch.standIn(balancer, null), "the outer balancer may still find somebody");
+    dispatch.endChoice();
   }
 }

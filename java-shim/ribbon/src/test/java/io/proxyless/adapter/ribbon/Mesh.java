@@ -2,8 +2,12 @@
 package io.proxyless.adapter.ribbon;
 
 import io.proxyless.agent.api.Lists;
+import io.proxyless.agent.api.Push;
+import io.proxyless.agent.api.Registered;
 import io.proxyless.agent.api.View;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Deque;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -14,6 +18,8 @@ final class Mesh implements Lists {
   final List<String> asked = new ArrayList<>();
   final List<String> said = new ArrayList<>();
   final List<String> used = new ArrayList<>();
+  final Deque<Push> pushes = new ArrayDeque<>();
+  private final Map<String, Registered> registered = new HashMap<>();
   private long version;
 
   /** Endpoints as {@code host:port} or {@code host:port@zone}. */
@@ -50,6 +56,16 @@ final class Mesh implements Lists {
   @Override
   public View await(String service) {
     return view(service);
+  }
+
+  @Override
+  public Registered registered(String service) {
+    return registered.computeIfAbsent(service, name -> new Registered());
+  }
+
+  @Override
+  public void push(Push balancer) {
+    pushes.add(balancer);
   }
 
   @Override

@@ -14,6 +14,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.netflix.loadbalancer.BaseLoadBalancer;
 import com.netflix.loadbalancer.Server;
 import io.proxyless.adapter.ribbon.Application.Registry;
+import io.proxyless.agent.api.Push;
 import io.proxyless.agent.api.View;
 import java.util.Map;
 import java.util.TreeMap;
@@ -41,6 +42,19 @@ class RibbonAdapterTest {
     return Application.start(adapter, "orders", registry);
   }
 
+  /** What the pusher does once; false when a balancer still lags behind. */
+  private boolean push(String service) {
+    try {
+      boolean done = true;
+      for (Push balancer : adapter.lagging(service)) {
+        done &= balancer.bringUpToDate();
+      }
+      return done;
+    } catch (Exception ofTheApplication) {
+      throw new IllegalStateException(ofTheApplication);
+    }
+  }
+
   private static Server old() {
     return new Server("10.9.9.9", 7070);
   }
@@ -64,7 +78,7 @@ class RibbonAdapterTest {
     for (int poll = 0; poll < 3; poll++) {
       application.updateListOfServers();
       assertEquals(emptyList(), application.addresses(), "poll " + poll);
-      assertTrue(adapter.push("orders"), "there is nothing to try again");
+      assertTrue(push("orders"), "there is nothing to try again");
       assertEquals(emptyList(), application.addresses(), "a push after poll " + poll);
       assertNull(application.chooseServer("default"), "a choice after poll " + poll);
     }
@@ -118,14 +132,16 @@ class RibbonAdapterTest {
   }
 
   @Test
-  @DisplayName("an update after a failure of the registry is tried until it is not dropped")
-  void a_dropped_update_is_tried_again() {
+  @DisplayName("an update after a failure of the registry that Ribbon drops is pushed")
+  void a_dropped_update_is_tried_again() throws Exception {
     mesh.ready("orders", A);
     Application application = application();
     mesh.ready("orders", B);
     registry.down = true;
-    application.dropped = 5;
+    application.dropped = 1;
     application.updateListOfServers();
+    assertEquals(asList(A), application.addresses());
+    assertTrue(mesh.pushes.remove().bringUpToDate());
     assertEquals(asList(B), application.addresses());
   }
 
@@ -136,9 +152,9 @@ class RibbonAdapterTest {
     Application application = application();
     mesh.ready("orders", B);
     application.dropped = 1;
-    assertFalse(adapter.push("orders"));
+    assertFalse(push("orders"));
     assertEquals(asList(A), application.addresses());
-    assertTrue(adapter.push("orders"));
+    assertTrue(push("orders"));
     assertEquals(asList(B), application.addresses());
   }
 
@@ -150,12 +166,12 @@ class RibbonAdapterTest {
     Server first = application.getAllServers().get(0);
     Server second = application.getAllServers().get(1);
     mesh.weighted("orders", new int[] {0, 1, 1}, B, A);
-    adapter.push("orders");
+    push("orders");
     assertEquals(asList(B, A), application.addresses());
     assertSame(second, application.getAllServers().get(0));
     assertSame(first, application.getAllServers().get(1));
     mesh.ready("orders", A);
-    adapter.push("orders");
+    push("orders");
     assertSame(first, application.getAllServers().get(0));
     assertSame(first, application.chooseServer("default"), "of the list and of the choice");
   }
@@ -167,7 +183,7 @@ class RibbonAdapterTest {
     Application application = application();
     application.getAllServers().get(0).setAlive(false);
     mesh.ready("orders", A, B);
-    adapter.push("orders");
+    push("orders");
     for (Server server : application.getAllServers()) {
       assertTrue(server.isAlive() && server.isReadyToServe(), server.toString());
     }
@@ -181,7 +197,7 @@ class RibbonAdapterTest {
     assertEquals("zone-a", application.getAllServers().get(0).getZone());
     assertEquals(Server.UNKNOWN_ZONE, application.getAllServers().get(1).getZone());
     mesh.ready("orders", A + "@zone-b", B + "@zone-a");
-    adapter.push("orders");
+    push("orders");
     assertEquals("zone-b", application.getAllServers().get(0).getZone());
     assertEquals("zone-a", application.getAllServers().get(1).getZone());
     assertEquals(1, application.getLoadBalancerStats().getInstanceCount("zone-b"));
@@ -205,7 +221,7 @@ class RibbonAdapterTest {
     mesh.ready("orders", A);
     Application application = application();
     mesh.state("orders", View.State.INVALID, "no subset «v9»");
-    adapter.push("orders");
+    push("orders");
     assertEquals(emptyList(), application.addresses());
     assertNull(application.chooseServer("default"));
     assertEquals(asList("orders has no endpoints: no subset «v9»"), mesh.said);
@@ -217,7 +233,7 @@ class RibbonAdapterTest {
     mesh.ready("orders", A);
     Application application = application();
     mesh.state("orders", View.State.REMOVED, "");
-    adapter.push("orders");
+    push("orders");
     assertEquals(emptyList(), application.addresses());
     assertNull(application.chooseServer("default"));
   }
@@ -230,7 +246,7 @@ class RibbonAdapterTest {
     Application stays = application();
     adapter.shutDown(gone);
     mesh.ready("orders", B);
-    assertTrue(adapter.push("orders"));
+    assertTrue(push("orders"));
     assertEquals(asList(A), gone.addresses());
     assertEquals(asList(B), stays.addresses());
   }
@@ -251,7 +267,7 @@ class RibbonAdapterTest {
     BaseLoadBalancer nameless = new BaseLoadBalancer();
     assertNull(adapter.choose(nameless));
     assertSame(registry.servers, adapter.serverList(nameless, registry.servers));
-    assertFalse(adapter.listFailed(nameless));
+    assertFalse(adapter.listFailed(nameless, new IllegalStateException()));
     assertEquals(emptyList(), mesh.asked);
   }
 
@@ -265,5 +281,60 @@ class RibbonAdapterTest {
     mesh.ready("filled", A);
     filled.addServer(old());
     assertNull(adapter.choose(filled));
+  }
+
+  @Test
+  @DisplayName("a poll that brings the registry's first instance wins over a push beside it")
+  void the_registry_wins_over_a_push() throws Exception {
+    mesh.ready("orders", A);
+    Application application = application();
+    mesh.ready("orders", B);
+    Push push = adapter.lagging("orders").iterator().next();
+    registry.servers = asList(old());
+    application.dropped = 1;
+    application.updateListOfServers();
+    assertEquals(asList(A), application.addresses(), "Ribbon dropped the poll");
+    assertTrue(push.bringUpToDate());
+    assertEquals(asList(OLD), application.addresses());
+    push.bringUpToDate();
+    assertEquals(asList(OLD), application.addresses());
+  }
+
+  @Test
+  @DisplayName("what one balancer heard from the registry is known to all of the service")
+  void the_memory_is_per_service() {
+    registry.servers = asList(old());
+    mesh.ready("orders", A);
+    application();
+    registry.servers = emptyList();
+    assertEquals(emptyList(), application().addresses());
+  }
+
+  @Test
+  @DisplayName("what a registry says before a filter counts")
+  void a_filter_that_lets_nobody_through() {
+    mesh.ready("orders", A);
+    Application application = application();
+    adapter.registryAnswered(application, asList(old()));
+    application.updateListOfServers();
+    assertEquals(emptyList(), application.addresses());
+    assertNull(application.chooseServer("default"));
+  }
+
+  @Test
+  @DisplayName("a failure of the registry that the mesh covers is said")
+  void a_registry_failure_is_said() {
+    registry.down = true;
+    mesh.ready("orders", A);
+    application();
+    assertEquals(1, mesh.said.size(), mesh.said.toString());
+    assertTrue(mesh.said.get(0).contains("the registry is down"), mesh.said.toString());
+  }
+
+  @Test
+  @DisplayName("a server of the mesh has no scheme that could replace the caller's")
+  void servers_have_no_scheme() {
+    mesh.ready("orders", A);
+    assertNull(application().getAllServers().get(0).getScheme());
   }
 }
