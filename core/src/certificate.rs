@@ -182,15 +182,15 @@ pub(crate) mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     /// A chain as istiod answers: leaf, root. The leaf is valid in these years.
-    fn chain(identity: Option<&str>, years: std::ops::Range<i32>) -> Vec<String> {
+    fn chain(identity: Option<&str>, from: i32, until: i32) -> Vec<String> {
         let root_key = KeyPair::generate().expect("a key");
         let mut root = CertificateParams::default();
         root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let root_pem = root.self_signed(&root_key).expect("signed").pem();
         let mut leaf = CertificateParams::default();
         leaf.subject_alt_names = identity.map(|uri| SanType::URI(uri.try_into().expect("a URI"))).into_iter().collect();
-        leaf.not_before = rcgen::date_time_ymd(years.start, 1, 1);
-        leaf.not_after = rcgen::date_time_ymd(years.end, 1, 1);
+        leaf.not_before = rcgen::date_time_ymd(from, 1, 1);
+        leaf.not_after = rcgen::date_time_ymd(until, 1, 1);
         let key = KeyPair::generate().expect("a key");
         vec![leaf.signed_by(&key, &Issuer::new(root, root_key)).expect("signed").pem(), root_pem]
     }
@@ -201,7 +201,7 @@ pub(crate) mod tests {
 
     #[test]
     fn chain_and_roots_are_told_apart_and_the_identity_read() {
-        let parts = chain(Some("spiffe://cluster.local/ns/demo/sa/echo"), 2020..2099);
+        let parts = chain(Some("spiffe://cluster.local/ns/demo/sa/echo"), 2020, 2099);
         let certificate = Certificate::from_chain(parts.clone(), "secret key".into(), HOUR).expect("valid");
         assert_eq!((&certificate.chain, &certificate.roots), (&parts[0], &parts[1]));
         assert_eq!(certificate.identity, "spiffe://cluster.local/ns/demo/sa/echo");
@@ -212,8 +212,8 @@ pub(crate) mod tests {
 
     #[test]
     fn an_answer_that_is_no_chain_is_an_error() {
-        let backwards = chain(Some("spiffe://x/ns/a/sa/b"), 2021..2020);
-        for bad in [vec![], vec!["alone".into()], vec!["no pem".into(), "root".into()], chain(None, 2020..2099), backwards] {
+        let backwards = chain(Some("spiffe://x/ns/a/sa/b"), 2021, 2020);
+        for bad in [vec![], vec!["alone".into()], vec!["no pem".into(), "root".into()], chain(None, 2020, 2099), backwards] {
             assert!(Certificate::from_chain(bad, String::new(), HOUR).is_err());
         }
     }
@@ -232,7 +232,7 @@ pub(crate) mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_certificate_is_renewed_at_half_its_life_and_not_used_after_its_end() {
         let slot = Slot::default();
-        let asked = kept(&slot, |_| Ok(certificate(2020..2099)), 10 * HOUR).await;
+        let asked = kept(&slot, |_| Ok(certificate(2020, 2099)), 10 * HOUR).await;
         assert!((19..=21).contains(&asked), "{asked}");
         assert!(slot.get().is_some());
         tokio::time::sleep(HOUR).await;
@@ -242,7 +242,7 @@ pub(crate) mod tests {
     #[tokio::test(start_paused = true)]
     async fn while_renewal_fails_the_certificate_stays_until_its_end_and_the_ca_is_not_stormed() {
         let slot = Slot::default();
-        let once = |asked| if asked == 1 { Ok(certificate(2020..2099)) } else { Err("not now".into()) };
+        let once = |asked| if asked == 1 { Ok(certificate(2020, 2099)) } else { Err("not now".into()) };
         let asked = kept(&slot, once, HOUR - Duration::from_secs(1)).await;
         assert!(slot.get().is_some() && (20..40).contains(&asked), "{asked}");
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -252,7 +252,7 @@ pub(crate) mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_clock_that_is_years_ahead_of_the_cas_neither_storms_it_nor_does_without_the_certificate() {
         let slot = Slot::default();
-        let asked = kept(&slot, |_| Ok(certificate(2020..2021)), 10 * HOUR).await;
+        let asked = kept(&slot, |_| Ok(certificate(2020, 2021)), 10 * HOUR).await;
         assert!((19..=21).contains(&asked), "{asked}");
         assert!(slot.get().is_some());
     }

@@ -47,7 +47,7 @@ fn states(client: &Arc<Client>, stop: &Arc<AtomicBool>) -> thread::JoinHandle<Ve
             let snapshot = client.snapshot();
             if snapshot.epoch() != epoch {
                 epoch = snapshot.epoch();
-                seen.extend(snapshot.get(TARGET).map(|entry| entry.state.clone()));
+                seen.extend(snapshot.get(TARGET).map(|entry| entry.state));
             }
         }
         seen
