@@ -195,8 +195,8 @@ pub(crate) mod tests {
         vec![leaf.signed_by(&key, &Issuer::new(root, root_key)).expect("signed").pem(), root_pem]
     }
 
-    pub(crate) fn certificate(years: std::ops::Range<i32>) -> Certificate {
-        Certificate::from_chain(chain(Some("spiffe://x/ns/a/sa/b"), years), "secret key".into(), HOUR).expect("valid")
+    pub(crate) fn certificate(from: i32, until: i32) -> Certificate {
+        Certificate::from_chain(chain(Some("spiffe://x/ns/a/sa/b"), from, until), "secret key".into(), HOUR).expect("valid")
     }
 
     #[test]

@@ -359,7 +359,7 @@ mod tests {
         fs::write(&token, "opaque").expect("writable");
         let document = serde_json::json!({"server": "https://a:1", "token_file": token}).to_string();
         let config = Config::load(&Sources { document, ..Default::default() }).expect("valid");
-        let dialer = Dialer::new(Arc::new(config), 0).with_certificate(Slot::holding(certificate::tests::certificate(2020..2099)));
+        let dialer = Dialer::new(Arc::new(config), 0).with_certificate(Slot::holding(certificate::tests::certificate(2020, 2099)));
         for (identified, sent) in [(false, Some("Bearer opaque")), (true, None)] {
             let mut headers = MetadataMap::new();
             dialer.add_headers(&mut headers, identified).expect("readable");
