@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What rules, services and files come to together, as callers of a namespace get it.
 
 use std::sync::Arc;
