@@ -131,8 +131,9 @@ fn say(text: &str) {
 
 /// `localhost:0` too, which is no socket address by itself.
 fn address(text: &str) -> Result<SocketAddr, String> {
-    let mut found = text.to_socket_addrs().map_err(|error| format!("{error}; HOST:PORT is expected, like 127.0.0.1:0"))?;
-    found.next().ok_or_else(|| "has no address".to_owned())
+    let found = text.to_socket_addrs().map_err(|error| format!("{error}; HOST:PORT is expected, like 127.0.0.1:0"))?;
+    // A name may stand for both; the older is there nearly always.
+    found.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| "has no address".to_owned())
 }
 
 fn usage(error: LoadError) -> Failure {
