@@ -87,7 +87,13 @@ impl Serve {
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         loop {
             tokio::select! {
-                () = changes.changed() => served.reload(files, &server)?,
+                () = changes.changed() => {
+                    let read = files.load_again();
+                    // What was written to meanwhile is read once more.
+                    if changes.is_quiet() {
+                        served.take(files, read, &server)?;
+                    }
+                }
                 _ = terminate.recv() => return Ok(()),
                 _ = interrupt.recv() => return Ok(()),
             }
@@ -103,8 +109,8 @@ struct Served {
 
 impl Served {
     /// Publishes what the files say now, if that is something else.
-    fn reload(&mut self, files: &Files, server: &Server) -> Result<(), Failure> {
-        match files.load_again() {
+    fn take(&mut self, files: &Files, read: Result<Mesh, LoadError>, server: &Server) -> Result<(), Failure> {
+        match read {
             Ok(mesh) => {
                 let state = generate(&mesh, self.number + 1);
                 if state.says_the_same(&self.state) {

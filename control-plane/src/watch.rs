@@ -90,6 +90,11 @@ impl FileWatch {
         Ok(Self { _watcher: watcher, touches })
     }
 
+    /// Whether nothing has happened since.
+    pub fn is_quiet(&self) -> bool {
+        self.touches.is_empty()
+    }
+
     /// Waits until a file was written and its writer is done.
     pub async fn changed(&mut self) {
         let mut last = BTreeMap::new();
@@ -154,6 +159,7 @@ mod tests {
         let mut file = fs::File::create(&path).expect("truncated");
         file.write_all(b"ha").expect("written");
         assert!(timeout(Duration::from_millis(300), watch.changed()).await.is_err(), "its writer is not done");
+        assert!(watch.is_quiet());
         file.write_all(b"lf").expect("written");
         drop(file);
         timeout(PATIENCE, watch.changed()).await.expect("closed");
