@@ -139,15 +139,14 @@ func TestAWaitEndsWithTheListWithItsContextAndWithTheClient(t *testing.T) {
 		t.Fatal(address)
 	}
 
-	write(t, file, fmt.Sprintf(service, "other", "STATIC", "{address: 127.0.0.1}"))
+	never, err := client.Watch("never")
+	if err != nil {
+		t.Fatal(err)
+	}
 	ended := make(chan error)
 	go func() {
-		for {
-			if _, err := later.Wait(patience(t)); err != nil {
-				ended <- err
-				return
-			}
-		}
+		_, err := never.Wait(context.Background())
+		ended <- err
 	}()
 	client.Close()
 	client.Close()
