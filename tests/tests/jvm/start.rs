@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 
 use proxyless_tests::{ControlPlane, MeshFile, Process, eventually, java, jvm};
 
-use crate::{V1, agent, ends_clean, lab, served};
+use crate::{V1, agent, ends_clean, lab, said, served};
 
 #[test]
 fn the_switch_may_be_an_environment_variable_with_dots_or_in_upper_case_and_the_property_wins() {
@@ -47,8 +47,8 @@ fn a_bad_configuration_is_one_line_and_no_agent() {
     let mut command = jvm("127.0.0.1:15010");
     let mut program = Process::start(lab(&mut command, &["exit"]));
     ends_clean(&mut program);
-    let err = program.err();
-    assert!(err.lines().count() == 1 && err.contains("server") && err.contains("http://"), "{err}");
+    let lines = said(&program);
+    assert!(lines.len() == 1 && lines[0].contains("server") && lines[0].contains("http://"), "{lines:?}");
 }
 
 #[test]

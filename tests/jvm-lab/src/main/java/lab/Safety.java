@@ -3,6 +3,7 @@ package lab;
 
 import com.netflix.client.config.CommonClientConfigKey;
 import com.netflix.client.config.DefaultClientConfigImpl;
+import com.netflix.client.config.IClientConfig;
 import com.netflix.loadbalancer.AbstractLoadBalancerRule;
 import com.netflix.loadbalancer.AvailabilityFilteringRule;
 import com.netflix.loadbalancer.DummyPing;
@@ -43,10 +44,10 @@ public final class Safety {
         rule(args[1]);
         break;
       case "push-beside-poll":
-        pushBesidePoll();
+        pushBesidePoll(false);
         break;
       case "poll-dropped":
-        pollDropped();
+        pushBesidePoll(true);
         break;
       case "full-heap":
         fullHeap();
@@ -84,28 +85,8 @@ public final class Safety {
     }
   }
 
-  /** Rules that do not look at the balancer's list, as those that ask a registry themselves. */
   private static void rule(String kind) {
-    IRule rule =
-        new AbstractLoadBalancerRule() {
-          @Override
-          public Server choose(Object key) {
-            switch (kind) {
-              case "null":
-                return null;
-              case "throws":
-                throw new IllegalStateException("the registry knows no go-sc-a");
-              case "casts":
-                return (RegistryServer) getLoadBalancer().getAllServers().get(0);
-              default:
-                throw new OutOfMemoryError("of the application");
-            }
-          }
-
-          @Override
-          public void initWithNiwsConfig(com.netflix.client.config.IClientConfig config) {}
-        };
-    Balancer balancer = new Balancer("go-sc-a", rule, new DummyPing(), registry(), null);
+    Balancer balancer = new Balancer("go-sc-a", new OwnRule(kind), new DummyPing(), registry(), null);
     Set<String> chosen = new TreeSet<>();
     try {
       for (int i = 0; i < 10; i++) {
@@ -117,59 +98,79 @@ public final class Safety {
     System.out.println("chosen " + chosen);
   }
 
+  /** A rule that does not look at the balancer's list, or takes its servers for its registry's. */
+  private static final class OwnRule extends AbstractLoadBalancerRule {
+    private final String kind;
+
+    OwnRule(String kind) {
+      this.kind = kind;
+    }
+
+    @Override
+    public Server choose(Object key) {
+      switch (kind) {
+        case "null":
+          return null;
+        case "throws":
+          throw new IllegalStateException("the registry knows no go-sc-a");
+        case "casts":
+          return (RegistryServer) getLoadBalancer().getAllServers().get(0);
+        default:
+          throw new OutOfMemoryError("of the application");
+      }
+    }
+
+    @Override
+    public void initWithNiwsConfig(IClientConfig config) {}
+  }
+
   private static final class RegistryServer extends Server {
     RegistryServer(String host, int port) {
       super(host, port);
     }
   }
 
-  /** A push that has begun is held while a poll brings the registry's first instance. */
-  private static void pushBesidePoll() throws Exception {
-    List<Server> registry = new ArrayList<>();
-    CountDownLatch begun = new CountDownLatch(1);
-    CountDownLatch release = new CountDownLatch(1);
-    Balancer balancer =
-        new Balancer("go-sc-a", serverList(registry)) {
-          @Override
-          protected void updateAllServerList(List<Server> servers) {
-            if (Thread.currentThread().getName().startsWith("proxyless")) {
-              begun.countDown();
-              awaits(release);
-            }
-            super.updateAllServerList(servers);
-          }
-        };
-    print(balancer);
-    begun.await();
-    registry.add(new Server("127.0.0.99", 1));
-    balancer.updateListOfServers();
-    print(balancer);
-    release.countDown();
-    follow(balancer);
+  /** A balancer whose pushes can be held, before Ribbon looks at them or in the middle. */
+  private static final class Held extends Balancer {
+    static final CountDownLatch BEGUN = new CountDownLatch(1);
+    static final CountDownLatch RELEASE = new CountDownLatch(1);
+    private final boolean inTheMiddle;
+
+    Held(ServerList<Server> registry, boolean inTheMiddle) {
+      super("go-sc-a", registry);
+      this.inTheMiddle = inTheMiddle;
+    }
+
+    private void hold(boolean inTheMiddle) {
+      if (Thread.currentThread().getName().startsWith("proxyless") && this.inTheMiddle == inTheMiddle) {
+        BEGUN.countDown();
+        awaits(RELEASE);
+      }
+    }
+
+    @Override
+    protected void updateAllServerList(List<Server> servers) {
+      hold(false);
+      super.updateAllServerList(servers);
+    }
+
+    @Override
+    public void setServersList(List servers) {
+      hold(true);
+      super.setServersList(servers);
+    }
   }
 
-  /** A push is held in the middle, so that Ribbon drops the poll that brings the registry's first instance. */
-  private static void pollDropped() throws Exception {
+  /** A poll brings the registry's first instance while a push is held; in its middle, Ribbon drops the poll. */
+  private static void pushBesidePoll(boolean inTheMiddle) throws Exception {
     List<Server> registry = new ArrayList<>();
-    CountDownLatch begun = new CountDownLatch(1);
-    CountDownLatch release = new CountDownLatch(1);
-    Balancer balancer =
-        new Balancer("go-sc-a", serverList(registry)) {
-          @Override
-          public void setServersList(List servers) {
-            if (Thread.currentThread().getName().startsWith("proxyless")) {
-              begun.countDown();
-              awaits(release);
-            }
-            super.setServersList(servers);
-          }
-        };
+    Balancer balancer = new Held(serverList(registry), inTheMiddle);
     print(balancer);
-    begun.await();
+    Held.BEGUN.await();
     registry.add(new Server("127.0.0.99", 1));
     balancer.updateListOfServers();
-    print(balancer);
-    release.countDown();
+    System.out.println("polled");
+    Held.RELEASE.countDown();
     follow(balancer);
   }
 

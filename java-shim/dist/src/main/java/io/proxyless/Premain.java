@@ -41,7 +41,9 @@ public final class Premain {
           + ": grant java.security.AllPermission to the agent's jar in the policy, or leave the"
           + " agent or the security manager away";
     }
-    boolean prepared = cause.getClass().getName().startsWith("java.lang.Illegal");
+    boolean prepared =
+        cause.getClass() == RuntimeException.class
+            || cause.getClass().getName().startsWith("java.lang.Illegal");
     return prepared && cause.getMessage() != null ? cause.getMessage() : cause.toString();
   }
 
