@@ -190,3 +190,36 @@ fn the_agent_works_on_the_boot_class_path_too() {
     ends_clean(&mut program);
     assert!(program.out().starts_with("list [127.0.0.11:9001]"), "{}", program.out());
 }
+
+#[test]
+fn switched_off_class_data_sharing_works_as_without_the_agent() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let archive = folder.path().join("application.jsa");
+    let shim = repository().join("java-shim");
+    let lab = repository().join("tests/jvm-lab/target");
+    let bootstrap = shim.join("bootstrap/target/proxyless-bootstrap-0.1.0.jar");
+    let class_path = format!("{}:{}:{}/*", lab.join("jvm-lab.jar").display(), bootstrap.display(), lab.join("lib").display());
+    let run = |options: &[String]| {
+        let mut command = Command::new("java");
+        let mut program = Process::start(command.args(options).args(["-cp", &class_path, "lab.Lab", "exit"]));
+        ends_clean(&mut program);
+        program.out().matches("shared objects file (top)").count()
+    };
+    run(&[format!("-XX:ArchiveClassesAtExit={}", archive.display())]);
+    let archived = [format!("-XX:SharedArchiveFile={}", archive.display()), "-Xlog:class+load".into()];
+    let without = run(&archived);
+    let agent = format!("-javaagent:{}", shim.join("dist/target/proxyless-agent.jar").display());
+    let with = run(&[archived.as_slice(), &[agent]].concat());
+    assert!(without > 0 && with == without, "{with} of {without}");
+}
+
+#[test]
+fn the_oldest_ribbon_works_too() {
+    let (_mesh, control_plane) = served(&[A]);
+    let lab = repository().join("tests/jvm-lab/target");
+    // In front of the newer one.
+    let class_path = ["old-ribbon/*", "jvm-lab.jar", "lib/*"].map(|part| lab.join(part).display().to_string()).join(":");
+    let mut program = Process::start(jvm(&control_plane.url()).args(["-cp", &class_path, "lab.Lab", "exit"]));
+    ends_clean(&mut program);
+    assert!(program.out().starts_with("list [127.0.0.11:9001]"), "{}{}", program.out(), program.err());
+}

@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.proxyless.agent.api.View;
 import java.io.IOException;
+import java.net.InetAddress;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
@@ -74,6 +75,23 @@ class FlatReaderTest {
     } catch (IllegalArgumentException refused) {
       assertTrue(refused.getMessage() != null);
     }
+  }
+
+  @Test
+  @DisplayName("an IPv4 address inside of IPv6 is written as IPv4, without brackets")
+  void a_mapped_address_reads_as_ipv4() throws IOException {
+    byte[] bytes = golden();
+    byte[] plain = InetAddress.getByName("2001:db8::2").getAddress();
+    byte[] mapped = new byte[16];
+    mapped[10] = mapped[11] = (byte) 0xff;
+    mapped[12] = 10;
+    mapped[15] = 9;
+    for (int at = 0; at + 16 <= bytes.length; at++) {
+      if (Arrays.equals(Arrays.copyOfRange(bytes, at, at + 16), plain)) {
+        System.arraycopy(mapped, 0, bytes, at, 16);
+      }
+    }
+    assertEquals("10.0.0.9", new FlatReader(bytes).views().get("go-sc-a").endpoints[1].host);
   }
 
   @Test
