@@ -158,6 +158,8 @@ def main():
     if not arguments.istio and not arguments.only:
         lanes.append(Lane("conformance: every scenario has a test that passed",
                           [sys.executable, "tests/conformance.py", "--check", str(PASSED)], counts=plain))
+        lanes.append(Lane("cases: every one has a test, and those of this run have passed",
+                          [sys.executable, "tests/cases.py", "--check", str(PASSED)], counts=plain))
     for number, lane in enumerate(lanes, 1):
         print(f"[{number}/{len(lanes)}] {lane.name} ...", flush=True)
         if lane.needs and not shutil.which(lane.needs):
