@@ -47,7 +47,7 @@ impl Cert {
             write(folder, &certificate)?;
         }
         let left = certificate.not_after.duration_since(SystemTime::now()).unwrap_or_default().as_secs();
-        let renewal = certificate.renew_at(0.5).duration_since(SystemTime::now()).unwrap_or_default().as_secs();
+        let renewal = certificate.renew_after(0.5).as_secs();
         if self.json {
             let text =
                 json!({"identity": certificate.identity, "expires_in_s": left, "renew_in_s": renewal, "chain": certificate.chain});
