@@ -10,11 +10,15 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
     path::{Path, PathBuf},
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
@@ -40,6 +44,11 @@ const REST: Duration = Duration::from_secs(10);
 const LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A file that was begun so long ago has lost its writer.
 const ABANDONED: Duration = Duration::from_secs(60);
+/// So long one writer waits for another.
+const LOCKED: Duration = Duration::from_secs(5);
+
+/// Names of files that are being written, within this process.
+static ATTEMPTS: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Clone, PartialEq, Message)]
 struct Contents {
@@ -64,12 +73,19 @@ struct Entry {
     seen_at: u64,
 }
 
+impl Entry {
+    /// A file of an older version has one time for all.
+    fn seen_at(&self, saved_at: u64) -> u64 {
+        if self.seen_at == 0 { saved_at } else { self.seen_at }
+    }
+}
+
 /// What a file held.
 #[derive(Debug)]
 pub struct Found {
     /// The resources.
     pub saved: Vec<Saved>,
-    /// How long ago they were saved.
+    /// How long ago a server last had them; that of the oldest.
     pub age: Duration,
 }
 
@@ -147,6 +163,8 @@ impl Cache {
             }
             Effect::Answered(Kind::Cluster) if self.whole == Whole::Unanswered => {
                 self.whole = Whole::AnsweredAt(now);
+                // Written when the answer counts, even an empty one: it says what is gone.
+                self.changed_at = Some(now);
                 return;
             }
             _ => return,
@@ -172,12 +190,23 @@ impl Cache {
             seen_at,
         });
         let contents = Contents { identity: self.identity.clone(), saved_at: seen_at, entries: entries.collect() };
-        for key in std::mem::take(&mut self.unasked) {
-            self.entries.remove(&key);
-        }
+        let unasked = std::mem::take(&mut self.unasked);
+        let unasked = unasked.into_iter().filter_map(|key| self.entries.remove_entry(&key)).collect();
         // A server may give its first state in parts.
         let all_clusters = matches!(self.whole, Whole::AnsweredAt(at) if now.saturating_sub(at) >= COLLECT);
-        Some(Unwritten { path: self.path.clone(), contents, gone: std::mem::take(&mut self.gone), all_clusters })
+        Some(Unwritten { path: self.path.clone(), contents, unasked, gone: std::mem::take(&mut self.gone), all_clusters })
+    }
+
+    /// Takes back a file that could not be written: what only it knows is written later, unless something newer is known.
+    pub fn put_back(&mut self, file: Unwritten) {
+        for (key, body) in file.unasked {
+            if !self.entries.contains_key(&key) && !self.gone.contains(&key) {
+                self.entries.insert(key.clone(), body);
+                self.unasked.insert(key);
+            }
+        }
+        self.gone.extend(file.gone.into_iter().filter(|key| !self.entries.contains_key(key)));
+        self.changed_at = self.changed_at.or(self.written_at);
     }
 }
 
@@ -186,6 +215,8 @@ impl Cache {
 pub struct Unwritten {
     path: PathBuf,
     contents: Contents,
+    /// What of it is held nowhere else.
+    unasked: BTreeMap<Key, Bytes>,
     gone: BTreeSet<Key>,
     all_clusters: bool,
 }
@@ -195,20 +226,32 @@ impl Unwritten {
     ///
     /// # Errors
     /// With the path.
-    pub fn write(mut self) -> io::Result<()> {
+    pub fn write(&mut self) -> io::Result<()> {
         let at = |error: io::Error, path: &Path| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         let folder = self.path.parent().unwrap_or(Path::new(".")).to_owned();
         fs::create_dir_all(&folder).map_err(|error| at(error, &folder))?;
-        self.add_earlier();
+        let lock = lock(&folder);
         self.sweep(&folder);
+        let written = self.replace().map_err(|(error, next)| at(error, &next));
+        // Not by closing it: a forked child may have it open, too.
+        if let Some(lock) = lock {
+            let _ = lock.unlock();
+        }
+        written
+    }
+
+    /// Puts the merged file in the place of the old one.
+    fn replace(&mut self) -> Result<(), (io::Error, PathBuf)> {
+        self.add_earlier();
         let bytes = sealed(&self.contents.encode_to_vec());
-        // Two processes of one identity may write at the same time; each needs a name of its own until it is whole.
-        let next = self.path.with_extension(format!("{}.new", std::process::id()));
+        // Whoever did not get the lock in time writes beside another one: each needs a name of its own until the file is whole.
+        let attempt = format!("{}-{}.new", std::process::id(), ATTEMPTS.fetch_add(1, Ordering::Relaxed));
+        let next = self.path.with_extension(attempt);
         let written = write_private(&next, &bytes).and_then(|()| fs::rename(&next, &self.path));
         written.map_err(|error| {
             // What is left of an attempt is of no use to anybody.
             let _ = fs::remove_file(&next);
-            at(error, &next)
+            (error, next)
         })
     }
 
@@ -225,8 +268,8 @@ impl Unwritten {
             let unlisted = self.all_clusters && entry.kind == Kind::Cluster as u32 && !entry.name.starts_with("xdstp:");
             !known.contains(&key) && !gone.contains(&key) && !unlisted && now.saturating_sub(entry.seen_at) < LIFE.as_secs()
         };
-        // A file of an older version has one time for all.
-        let dated = |entry: Entry| Entry { seen_at: if entry.seen_at == 0 { earlier.saved_at } else { entry.seen_at }, ..entry };
+        // A clock that was ahead must not make anything live longer.
+        let dated = |entry: Entry| Entry { seen_at: entry.seen_at(earlier.saved_at).min(now), ..entry };
         let kept: Vec<Entry> = earlier.entries.into_iter().map(dated).filter(counts).collect();
         self.contents.entries.extend(kept);
     }
@@ -240,6 +283,19 @@ impl Unwritten {
             if name.starts_with(&stem) && name.ends_with(".new") && age.is_some_and(|age| age > ABANDONED) {
                 let _ = fs::remove_file(file.path());
             }
+        }
+    }
+}
+
+/// Whoever writes into a folder reads first what is there: one after another, as long as nobody stands still. Blocks.
+fn lock(folder: &Path) -> Option<File> {
+    let file = File::open(folder).ok()?;
+    let until = Instant::now() + LOCKED;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Some(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(Duration::from_millis(5)),
+            Err(_) => return None,
         }
     }
 }
@@ -324,6 +380,7 @@ fn unseal(bytes: Bytes, identity: &str) -> Result<Contents, String> {
 
 impl Found {
     fn of(contents: Contents) -> Result<Self, String> {
+        let oldest = contents.entries.iter().map(|entry| entry.seen_at(contents.saved_at)).min().unwrap_or(contents.saved_at);
         let kind = |number: u32| Kind::ALL.into_iter().find(|kind| *kind as u32 == number);
         let saved = contents
             .entries
@@ -331,8 +388,8 @@ impl Found {
             .map(|entry| Some(Saved { kind: kind(entry.kind)?, name: entry.name.into(), body: entry.body }))
             .collect::<Option<_>>()
             .ok_or("it holds resources of an unknown kind")?;
-        let saved_at = UNIX_EPOCH.checked_add(Duration::from_secs(contents.saved_at)).ok_or("its time is out of range")?;
-        Ok(Self { saved, age: SystemTime::now().duration_since(saved_at).unwrap_or_default() })
+        let age = Duration::from_secs(since_1970(SystemTime::now()).saturating_sub(oldest));
+        Ok(Self { saved, age })
     }
 }
 

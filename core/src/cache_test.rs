@@ -21,7 +21,7 @@ fn run(folder: &Path, all_clusters: bool, seen: &[Effect<()>]) {
     for effect in seen {
         cache.note(effect, Duration::ZERO);
     }
-    if let Some(file) = cache.take(COLLECT) {
+    if let Some(mut file) = cache.take(COLLECT) {
         file.write().expect("writable");
     }
 }
@@ -110,6 +110,98 @@ fn what_no_run_has_seen_for_a_week_is_dropped() {
         run(&folder, true, &[update("c", b"")]);
         assert_eq!(kept(&folder), ["EDS b", "EDS c"]);
     }
+    fs::remove_dir_all(folder).expect("ours");
+}
+
+#[test]
+fn the_first_write_after_an_answer_drops_the_clusters_that_are_gone_even_all_of_them() {
+    let folder = folder("answer");
+    run(&folder, true, &[cluster("c"), cluster("d"), update("a", b"")]);
+    let mut cache = Cache::new(&folder, "me", true);
+    cache.note(&cluster("c"), Duration::ZERO);
+    cache.note(&Effect::<()>::Answered(Kind::Cluster), Duration::from_millis(50));
+    let due = cache.due().expect("changed");
+    cache.take(due).expect("changed").write().expect("writable");
+    assert_eq!(kept(&folder), ["CDS c", "EDS a"]);
+    let mut cache = Cache::new(&folder, "me", true);
+    cache.note(&Effect::<()>::Answered(Kind::Cluster), Duration::from_secs(9));
+    let due = cache.due().expect("an empty answer is one");
+    cache.take(due).expect("changed").write().expect("writable");
+    assert_eq!(kept(&folder), ["EDS a"]);
+    fs::remove_dir_all(folder).expect("ours");
+}
+
+#[test]
+fn what_could_not_be_written_is_written_later_unless_something_newer_is_known() {
+    let folder = folder("full");
+    run(&folder, true, &[update("a", b""), update("b", b""), update("e", b"")]);
+    let mut cache = Cache::new(&folder, "me", true);
+    let forget = |name: &str| Effect::<()>::Forget { kind: Kind::Endpoints, name: name.into() };
+    for effect in [
+        removed(Kind::Endpoints, "a", Gone::Removed),
+        removed(Kind::Endpoints, "b", Gone::Removed),
+        update("c", b""),
+        update("d", b""),
+        forget("c"),
+        forget("d"),
+    ] {
+        cache.note(&effect, Duration::ZERO);
+    }
+    let file = cache.take(COLLECT).expect("changed");
+    cache.note(&update("b", b""), COLLECT);
+    cache.note(&removed(Kind::Endpoints, "d", Gone::Removed), COLLECT);
+    cache.put_back(file);
+    assert_eq!(cache.due(), Some(COLLECT + REST), "no sooner than any other");
+    cache.take(COLLECT + REST).expect("changed").write().expect("writable");
+    assert_eq!(kept(&folder), ["EDS b", "EDS c", "EDS e"]);
+    assert!(cache.unasked.is_empty() && cache.gone.is_empty());
+    fs::remove_dir_all(folder).expect("ours");
+}
+
+#[test]
+fn what_a_clock_that_was_ahead_has_dated_lives_a_week_from_now() {
+    let folder = folder("ahead");
+    let mut cache = Cache::new(&folder, "me", true);
+    cache.note(&update("a", b""), Duration::ZERO);
+    let mut file = cache.take(COLLECT).expect("changed");
+    file.contents.entries[0].seen_at += 10 * LIFE.as_secs();
+    file.write().expect("writable");
+    run(&folder, true, &[update("b", b"")]);
+    let contents = load(&cache.path, "me").expect("valid").expect("there");
+    assert!(contents.entries.iter().all(|entry| entry.seen_at <= contents.saved_at), "{contents:?}");
+    assert_eq!(contents.entries.len(), 2);
+    fs::remove_dir_all(folder).expect("ours");
+}
+
+#[test]
+fn what_is_restored_is_as_old_as_the_oldest_of_it() {
+    let folder = folder("age");
+    let mut cache = Cache::new(&folder, "me", true);
+    cache.note(&update("a", b""), Duration::ZERO);
+    let mut file = cache.take(COLLECT).expect("changed");
+    file.contents.entries[0].seen_at -= 3600;
+    file.write().expect("writable");
+    run(&folder, true, &[update("b", b"")]);
+    let found = read(&cache.path, "me").expect("valid").expect("there");
+    assert!(found.age >= Duration::from_secs(3600), "{:?}", found.age);
+    fs::remove_dir_all(folder).expect("ours");
+}
+
+#[test]
+fn of_writers_that_write_at_the_same_time_none_loses_what_another_has_written() {
+    let folder = folder("beside");
+    thread::scope(|scope| {
+        for n in 0..8 {
+            let folder = &folder;
+            scope.spawn(move || {
+                for m in 0..8 {
+                    run(folder, true, &[update(&format!("{n}-{m}"), b"")]);
+                }
+            });
+        }
+    });
+    assert_eq!(kept(&folder).len(), 64);
+    assert_eq!(fs::read_dir(&folder).expect("there").count(), 1, "nothing else is left there");
     fs::remove_dir_all(folder).expect("ours");
 }
 

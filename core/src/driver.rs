@@ -104,7 +104,9 @@ impl Driver {
         let lanes = (0..authorities.servers()).map(lane).collect();
         let cache =
             config.cache_dir.as_ref().map(|folder| Cache::new(folder, &config.cache_identity, config.profile != Profile::Grpc));
-        let disk = cache.map(|cache| Disk::new(cache, config.cache_wait));
+        // What was published before is newer than what was saved.
+        let read_at = (!writer.has_earlier()).then_some(config.cache_wait);
+        let disk = cache.map(|cache| Disk::new(cache, read_at));
         Self { config, authorities, catalog, writer, window, started, lanes, disk }
     }
 
@@ -149,8 +151,7 @@ impl Driver {
                 Event::Message(server, message) => self.authorities.on_response(server, self.now(), message, &mut acts),
                 Event::Lost(server, lost) => self.lost(server, &lost, &mut acts),
                 Event::Restored(restored) => self.restored(restored, &mut acts),
-                Event::Written(Err(error)) => self.note(Level::Warn, format!("the last known good is not saved: {error}")),
-                Event::Written(Ok(())) => {}
+                Event::NotWritten(error) => self.note(Level::Warn, format!("the last known good is not saved: {error}")),
                 Event::Tick => {
                     self.authorities.on_tick(self.now(), &mut acts);
                     self.catalog.on_tick(self.now());
@@ -384,7 +385,7 @@ impl Driver {
             return;
         }
         let age = found.age;
-        self.note(Level::Warn, format!("no control plane answers; what was saved {} s ago is served", age.as_secs()));
+        self.note(Level::Warn, format!("no control plane answers; what was saved is served, up to {} s old", age.as_secs()));
         {
             let now = self.now();
             let mut status = self.window.status();
@@ -411,7 +412,7 @@ enum Event {
     Message(ServerId, Bytes),
     Lost(ServerId, Lost),
     Restored(Restored),
-    Written(io::Result<()>),
+    NotWritten(io::Error),
     Tick,
 }
 

@@ -380,6 +380,54 @@ fn a_driver_that_fails_keeps_its_lists_as_stale_and_another_one_goes_on() {
 }
 
 #[test]
+fn a_driver_after_one_that_failed_does_not_go_back_to_what_was_saved() {
+    let folder = std::env::temp_dir().join(format!("proxyless-successor-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    let document = serde_json::json!({"server": "http://a:1", "cache_dir": folder});
+    paused(async {
+        let (rig, mut connections) = start(&document);
+        let _server = serve(connections.remove(0), mesh(1, &[9001], 0));
+        rig.watch("a");
+        rig.until("the list", |rig| rig.ports("a") == [9001]).await;
+        drop(rig.commands);
+        rig.driver.await.expect("it ends with its last handle, and saves");
+    });
+    paused(async {
+        let (rig, mut connections) = start(&document);
+        let server = serve(connections.remove(0), mesh(2, &[9002], 1));
+        rig.watch("a");
+        rig.watch("s0");
+        rig.until("the live lists", |rig| rig.ports("a") == [9002] && rig.ports("s0") == [9000]).await;
+        rig.commands.send(Command::Panic).expect("it runs");
+        drop(server);
+        rig.until("its failure", |rig| rig.window.status().defects == 1).await;
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!((rig.ports("a"), rig.ports("s0")), (vec![9002], vec![9000]), "{}", rig.events());
+    });
+    std::fs::remove_dir_all(folder).expect("ours");
+}
+
+#[test]
+fn what_could_not_be_saved_is_said_once_and_saved_when_it_can_be() {
+    let folder = std::env::temp_dir().join(format!("proxyless-unsaved-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    paused(async {
+        let (rig, mut connections) = start(&serde_json::json!({"server": "http://a:1", "cache_dir": folder}));
+        let _server = serve(connections.remove(0), mesh(1, &[9001], 0));
+        // Not a folder, whoever the user is.
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::write(&folder, "in the way").expect("writable");
+        rig.watch("a");
+        rig.until("the failure", |rig| rig.events().contains("is not saved")).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(rig.events().matches("is not saved").count(), 1, "{}", rig.events());
+        std::fs::remove_file(&folder).expect("ours");
+        rig.until("the file", |_| std::fs::read_dir(&folder).is_ok_and(|files| files.count() == 1)).await;
+    });
+    std::fs::remove_dir_all(folder).expect("ours");
+}
+
+#[test]
 fn a_client_is_stale_until_it_is_first_in_sync_and_says_when_that_begins_and_ends() {
     paused(async {
         let (rig, mut connections) = start(&one_server());

@@ -38,6 +38,11 @@ impl Writer {
         Self { store, next, dirty: true, earlier }
     }
 
+    /// An earlier writer has left answers.
+    pub fn has_earlier(&self) -> bool {
+        self.earlier.values().any(|entry| entry.state != State::Pending)
+    }
+
     /// Makes `spelling` another name of the target in `slot`.
     pub fn name(&mut self, spelling: &Arc<str>, slot: usize) {
         if self.next.index.get(spelling) == Some(&slot) {
