@@ -122,12 +122,13 @@ final class ServiceTable implements Lists {
     View pending = View.pending(service);
     Map<String, View> next = new HashMap<>(views);
     next.put(service, pending);
-    views = next;
     try {
       watch.accept(service);
     } catch (RuntimeException refused) {
       log.debug(service + " cannot be watched: " + refused.getMessage());
     }
+    // Last: a service that is published and not watched, for want of memory, would never be.
+    views = next;
     return pending;
   }
 

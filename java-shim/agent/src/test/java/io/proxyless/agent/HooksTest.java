@@ -140,4 +140,17 @@ class HooksTest {
     assertEquals(before + 2, Hooks.suppressedCount());
     assertEquals(Collections.singletonList(failure), told);
   }
+
+  @Test
+  @DisplayName("a listener without memory for a line is no business of the application")
+  void a_listener_that_fails_is_kept_from_the_application() {
+    long before = Hooks.suppressedCount();
+    Hooks.connect(
+        null,
+        failure -> {
+          throw new OutOfMemoryError();
+        });
+    Hooks.suppressed(new IllegalStateException());
+    assertEquals(before + 1, Hooks.suppressedCount());
+  }
 }

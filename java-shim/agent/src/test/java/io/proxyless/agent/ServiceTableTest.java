@@ -4,6 +4,7 @@ package io.proxyless.agent;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.netty.util.concurrent.DefaultThreadFactory;
@@ -133,6 +134,27 @@ class ServiceTableTest {
     assertEquals(View.State.PENDING, refusing.view("a b").state);
     assertEquals(View.State.PENDING, refusing.view("a b").state);
     assertEquals(Arrays.asList("a b"), watched);
+  }
+
+  @Test
+  @DisplayName(
+      "a name that was first seen while the heap was full is watched when it is seen again")
+  void a_name_seen_with_a_full_heap_is_watched_later() {
+    boolean[] full = {true};
+    ServiceTable exhausted =
+        new ServiceTable(
+            new AgentLog(false),
+            service -> {
+              if (full[0]) {
+                throw new OutOfMemoryError();
+              }
+              watched.add(service);
+            },
+            push -> {});
+    assertThrows(OutOfMemoryError.class, () -> exhausted.view("orders"));
+    full[0] = false;
+    assertEquals(View.State.PENDING, exhausted.view("orders").state);
+    assertEquals(Arrays.asList("orders"), watched);
   }
 
   @Test

@@ -99,9 +99,13 @@ public final class Hooks {
   /** Woven code failed; the application goes on as if it were not there. */
   public static void suppressed(Throwable failure) {
     SUPPRESSED.incrementAndGet();
-    Consumer<Throwable> listener = onSuppressed;
-    if (listener != null) {
-      listener.accept(failure);
+    try {
+      Consumer<Throwable> listener = onSuppressed;
+      if (listener != null) {
+        listener.accept(failure);
+      }
+    } catch (Throwable noMemory) {
+      // Counted; the application must not meet it.
     }
   }
 

@@ -95,6 +95,9 @@ public final class RibbonDispatch implements RibbonHook {
 
   @Override
   public boolean listFailed(Object balancer, Throwable failure) {
+    if (isFatal(failure)) {
+      return false;
+    }
     try {
       return adapter(balancer).listFailed(balancer, failure);
     } catch (Throwable ours) {
@@ -123,10 +126,13 @@ public final class RibbonDispatch implements RibbonHook {
   }
 
   /** An exhausted or broken virtual machine is the application's to know of. */
+  private static boolean isFatal(Throwable thrown) {
+    return thrown instanceof Error && !(thrown instanceof LinkageError);
+  }
+
   @Override
   public Object standIn(Object balancer, Throwable thrown) {
-    boolean fatal = thrown instanceof Error && !(thrown instanceof LinkageError);
-    if (fatal || depth.get()[0] > 0) {
+    if (isFatal(thrown) || depth.get()[0] > 0) {
       return null;
     }
     try {

@@ -120,13 +120,17 @@ final class Balancer extends WeakReference<Object> implements Push {
     }
   }
 
-  /** A balancer that has not asked for its first list yet will find the newest one when it does. */
+  /**
+   * A balancer that has not got its first list yet will find the newest one when it asks; one whose
+   * registry has never answered may have got it from the mesh.
+   */
   boolean lags() {
-    if (registry == null || !(get() instanceof DynamicServerListLoadBalancer)) {
+    List<?> said = registry;
+    if ((said == null && taken == null) || !(get() instanceof DynamicServerListLoadBalancer)) {
       return false;
     }
-    if (registered.named()) {
-      saysWhoServes(registry);
+    if (said != null && registered.named()) {
+      saysWhoServes(said);
     }
     return !isCurrent();
   }

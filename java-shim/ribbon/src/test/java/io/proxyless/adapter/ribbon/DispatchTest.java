@@ -173,6 +173,21 @@ class DispatchTest {
   }
 
   @Test
+  @DisplayName("what is fatal to the application is not covered when it updates its list either")
+  void a_fatal_error_is_not_covered() {
+    assertTrue(dispatch.listFailed(balancer, new IllegalStateException("down")));
+    assertTrue(dispatch.listFailed(balancer, new NoClassDefFoundError("of the registry")));
+    for (Error fatal :
+        asList(
+            new OutOfMemoryError(),
+            new StackOverflowError(),
+            new AssertionError(),
+            new ThreadDeath())) {
+      assertFalse(dispatch.listFailed(balancer, fatal), fatal.toString());
+    }
+  }
+
+  @Test
   @DisplayName("nobody stands in inside of a choice, nor when the virtual machine is exhausted")
   void where_nobody_stands_in() {
     Throwable missing = new NoSuchMethodError("of the application");

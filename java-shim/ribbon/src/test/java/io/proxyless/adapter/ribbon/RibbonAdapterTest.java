@@ -322,6 +322,18 @@ class RibbonAdapterTest {
   }
 
   @Test
+  @DisplayName("a push reaches a balancer whose registry has never answered")
+  void a_registry_that_was_always_down_and_a_push() {
+    registry.down = true;
+    mesh.ready("orders", A);
+    Application application = application();
+    assertEquals(asList(A), application.addresses());
+    mesh.ready("orders", B);
+    assertTrue(push("orders"));
+    assertEquals(asList(B), application.addresses());
+  }
+
+  @Test
   @DisplayName("a failure of the registry that the mesh covers is said")
   void a_registry_failure_is_said() {
     registry.down = true;
