@@ -59,7 +59,8 @@ impl Client {
     /// Starts watching a target. Watching it again through the same handle changes nothing.
     ///
     /// # Errors
-    /// [`Code::Target`] when the spelling does not follow the grammar.
+    /// [`Code::Target`] when the spelling does not follow the grammar; [`Code::Shutdown`], [`Code::Forked`]; [`Code::System`] when the
+    /// client's thread is gone.
     pub fn watch(&self, spelling: &str) -> Result<()> {
         self.check()?;
         let target = Arc::new(Target::parse(spelling)?);
@@ -138,7 +139,7 @@ impl Client {
     /// for by name ([`Profile::Grpc`]). Blocks until the driver has answered, five seconds at most.
     ///
     /// # Errors
-    /// [`Code::Shutdown`] or [`Code::Forked`].
+    /// [`Code::Shutdown`], [`Code::Forked`], or [`Code::System`] when the driver does not answer or is gone.
     pub fn services(&self) -> Result<Listing> {
         self.check()?;
         let (answer, listing) = sync_channel(1);
@@ -283,7 +284,8 @@ mod tests {
             });
         }
         keeper.watch("last").expect("open");
-        while keeper.snapshot().get("last").is_none() {
+        // It is pending from the moment it is asked for; its entry has a name when the driver has made one.
+        while keeper.snapshot().entries().all(|entry| &*entry.target != "last") {
             keeper.wait(keeper.epoch(), Some(Duration::from_secs(10))).expect("open");
         }
         assert_eq!(keeper.snapshot().entries().count(), 1, "what others have left is watched by nobody");

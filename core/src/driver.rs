@@ -191,6 +191,7 @@ impl Driver {
     /// Starts what is needed and ends what nobody needs.
     fn tend_lanes(&mut self) {
         let now = self.now();
+        let mut closed = false;
         for (server, lane) in self.lanes.iter_mut().enumerate() {
             if self.authorities.engine(server).has_interest() {
                 lane.unneeded_since = None;
@@ -202,7 +203,11 @@ impl Driver {
                 lane.requests = None;
                 lane.unneeded_since = None;
                 self.authorities.on_closed(server);
+                closed = true;
             }
+        }
+        if closed {
+            self.show();
         }
     }
 
@@ -361,6 +366,7 @@ impl Driver {
         status.variant = self.authorities.engine(self.authorities.in_charge()).variant().name();
         status.hosts = self.catalog.hosts();
         if !connected {
+            status.stale_since.get_or_insert(now);
             return;
         }
         status.last_error.clear();

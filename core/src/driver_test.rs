@@ -6,7 +6,7 @@ use std::path::Path;
 use envoy_types::pb::{
     envoy::{
         config::endpoint::v3::ClusterLoadAssignment,
-        service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource as Wrapped},
+        service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryResponse, Resource as Wrapped},
     },
     google::protobuf::{Any, UInt32Value},
 };
@@ -425,6 +425,20 @@ fn what_could_not_be_saved_is_said_once_and_saved_when_it_can_be() {
         rig.until("the file", |_| std::fs::read_dir(&folder).is_ok_and(|files| files.count() == 1)).await;
     });
     std::fs::remove_dir_all(folder).expect("ours");
+}
+
+#[test]
+fn a_client_without_a_connection_is_stale_when_the_last_watch_has_closed_it() {
+    paused(async {
+        let (rig, mut connections) = start(&serde_json::json!({"server": "http://a:1", "profile": "grpc"}));
+        let mut script = Script::over(incoming(connections.remove(0)));
+        rig.watch("a:80");
+        let stream = script.accept_sotw().await;
+        stream.respond(DiscoveryResponse { type_url: Kind::Listener.type_url().into(), nonce: "l1".into(), ..Default::default() });
+        rig.until("a stream in sync", |rig| rig.window.status().stale_since.is_none()).await;
+        rig.unwatch("a:80");
+        rig.until("staleness", |rig| !rig.window.status().connected && rig.window.status().stale_since.is_some()).await;
+    });
 }
 
 #[test]

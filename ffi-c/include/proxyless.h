@@ -380,7 +380,7 @@ pxl_status pxl_client_open(struct pxl_str options_json,
  Watches a target: `host[:port][/subset]` or `cluster:<name>`. Watching it again changes nothing. Does not block; snapshots that are
  taken from now on have the target, `PXL_STATE_PENDING` until there is an answer.
 
- Errors: `PXL_ERR_TARGET`, `PXL_SHUTDOWN`, `PXL_ERR_FORKED`.
+ Errors: `PXL_ERR_TARGET`, `PXL_SHUTDOWN`, `PXL_ERR_FORKED`, `PXL_ERR_SYSTEM` (the client's thread is gone).
  */
 pxl_status pxl_client_watch(const struct pxl_client *client,
                             struct pxl_str target,
@@ -404,7 +404,8 @@ uint64_t pxl_client_epoch(const struct pxl_client *client);
 /*
  Blocks until the epoch is above `since` or `timeout_ms` have passed (negative: no limit).
 
- Errors: `PXL_TIMEOUT` (the epoch is written all the same), `PXL_SHUTDOWN`, `PXL_ERR_FORKED`.
+ Errors: `PXL_TIMEOUT` (the epoch is written all the same), `PXL_SHUTDOWN`, `PXL_ERR_FORKED`, `PXL_ERR_SYSTEM` (the client's thread
+ is gone).
  */
 pxl_status pxl_client_wait(const struct pxl_client *client,
                            uint64_t since,
@@ -430,10 +431,10 @@ int64_t pxl_client_stale_ms(const struct pxl_client *client);
 
 /*
  Everything worth knowing, as JSON, for people and for debugging; its shape is not promised. Blocks until the client's thread has
- answered: milliseconds, 5 s at most.
+ answered: milliseconds, 5 s at most; without an answer in time it succeeds with empty `servers`.
 
  Ownership: the text is the caller's until `pxl_buf_free`.
- Errors: `PXL_SHUTDOWN` (also when there was no answer in time), `PXL_ERR_FORKED`.
+ Errors: `PXL_SHUTDOWN`, `PXL_ERR_FORKED`, `PXL_ERR_SYSTEM` (the client's thread is gone).
  */
 pxl_status pxl_client_describe(const struct pxl_client *client,
                                struct pxl_buf *out_json,

@@ -60,7 +60,7 @@ pub unsafe extern "C" fn pxl_client_open(
 /// Watches a target: `host[:port][/subset]` or `cluster:<name>`. Watching it again changes nothing. Does not block; snapshots that are
 /// taken from now on have the target, `PXL_STATE_PENDING` until there is an answer.
 ///
-/// Errors: `PXL_ERR_TARGET`, `PXL_SHUTDOWN`, `PXL_ERR_FORKED`.
+/// Errors: `PXL_ERR_TARGET`, `PXL_SHUTDOWN`, `PXL_ERR_FORKED`, `PXL_ERR_SYSTEM` (the client's thread is gone).
 ///
 /// # Safety
 /// `client` is NULL or open; the text is readable; `err` is NULL or writable.
@@ -98,7 +98,8 @@ pub unsafe extern "C" fn pxl_client_epoch(client: *const pxl_client) -> u64 {
 
 /// Blocks until the epoch is above `since` or `timeout_ms` have passed (negative: no limit).
 ///
-/// Errors: `PXL_TIMEOUT` (the epoch is written all the same), `PXL_SHUTDOWN`, `PXL_ERR_FORKED`.
+/// Errors: `PXL_TIMEOUT` (the epoch is written all the same), `PXL_SHUTDOWN`, `PXL_ERR_FORKED`, `PXL_ERR_SYSTEM` (the client's thread
+/// is gone).
 ///
 /// # Safety
 /// `client` is NULL or open; `out_epoch` and `err` are NULL or writable.
@@ -170,10 +171,10 @@ pub unsafe extern "C" fn pxl_client_stale_ms(client: *const pxl_client) -> i64 {
 }
 
 /// Everything worth knowing, as JSON, for people and for debugging; its shape is not promised. Blocks until the client's thread has
-/// answered: milliseconds, 5 s at most.
+/// answered: milliseconds, 5 s at most; without an answer in time it succeeds with empty `servers`.
 ///
 /// Ownership: the text is the caller's until `pxl_buf_free`.
-/// Errors: `PXL_SHUTDOWN` (also when there was no answer in time), `PXL_ERR_FORKED`.
+/// Errors: `PXL_SHUTDOWN`, `PXL_ERR_FORKED`, `PXL_ERR_SYSTEM` (the client's thread is gone).
 ///
 /// # Safety
 /// `client` is NULL or open; `out_json` and `err` are NULL or writable.

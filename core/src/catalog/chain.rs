@@ -84,7 +84,7 @@ impl Catalog {
         let found = match self.rules.naming.find(&self.directory, &host) {
             HostMatch::Found(found) => found,
             HostMatch::None => {
-                let hint = self.rules.naming.hint(&self.directory, &host);
+                let hint = self.hint(watched, &host);
                 return Answer::Complete(Settled::without_list(State::Unknown, "".into(), hint));
             }
             HostMatch::Ambiguous(hosts) => {
@@ -111,6 +111,14 @@ impl Catalog {
             Some(subset) => self.follow_subset(base, subset, service, needs),
             None => self.follow_route(base, needs),
         }
+    }
+
+    fn hint(&self, watched: &mut Watched, host: &str) -> String {
+        let changes = self.directory.changes();
+        let known = watched.hint.take().filter(|(at, _)| *at == changes);
+        let (_, hint) = known.unwrap_or_else(|| (changes, self.rules.naming.hint(&self.directory, host)));
+        watched.hint = Some((changes, hint.clone()));
+        hint
     }
 
     fn follow_subset(&self, base: ClusterName<'_>, subset: &str, service: &Service, needs: &mut Vec<Need>) -> Answer {

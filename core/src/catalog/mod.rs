@@ -425,9 +425,12 @@ impl Catalog {
             // Routes may name the cluster in lower case.
             self.touch_users(Kind::Cluster, &ClusterName { host: &host, ..name }.to_string().into());
         }
-        let by_label = self.rules.naming.match_first_label;
-        let slots: Vec<usize> =
-            if by_label { (0..self.targets.len()).collect() } else { self.by_candidate.get(&host).cloned().unwrap_or_default() };
+        let mut slots = self.by_candidate.get(&host).cloned().unwrap_or_default();
+        if self.rules.naming.match_first_label
+            && let Some((label, _)) = host.split_once('.')
+        {
+            slots.extend(self.by_candidate.get(label).into_iter().flatten());
+        }
         for slot in slots {
             if let Some(Some(watched)) = self.targets.get_mut(slot) {
                 watched.port = None;

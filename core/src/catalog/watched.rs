@@ -20,6 +20,8 @@ pub(super) struct Watched {
     pub(super) port: Option<u16>,
     /// Until when a choice of the port or of the name waits for answers.
     pub(super) choice_deadline: Option<Time>,
+    /// What was said about a name that means no host, and after how many changes of the directory: all hosts are looked at for it.
+    pub(super) hint: Option<(u64, String)>,
     /// For the event ring.
     pub(super) notes: Vec<String>,
     /// Until when an old answer stands in for an incomplete new one.
@@ -40,6 +42,7 @@ impl Watched {
             needs: Vec::new(),
             port: None,
             choice_deadline: None,
+            hint: None,
             notes: Vec::new(),
             held_until: None,
             said: State::Pending,

@@ -26,10 +26,11 @@ const OLD_STYLE: &str = "#old";
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Client {
-    /// Everything worth knowing as JSON, for people and for debugging; its shape is not promised.
+    /// Everything worth knowing as JSON, for people and for debugging; its shape is not promised. Without `servers` when the driver has
+    /// not answered within five seconds.
     ///
     /// # Errors
-    /// [`Code::Shutdown`] or [`Code::Forked`].
+    /// [`Code::Shutdown`], [`Code::Forked`], or [`Code::System`] when the client's thread is gone.
     pub fn describe(&self) -> Result<Value> {
         self.check()?;
         let (answer, report) = sync_channel(1);

@@ -208,11 +208,9 @@ impl<D: Decode> Engine<D> {
         self.flush(now, out);
     }
 
-    /// A message arrived. Returns whether it was a response: bytes that are none prove nothing about the server.
+    /// A message arrived. Returns whether it was a response of a kind that is known: anything else proves nothing about the server.
     pub fn on_response(&mut self, now: Time, message: Bytes, out: &mut Vec<Effect<D::Value>>) -> bool {
-        if self.stream.is_none() {
-            return false;
-        }
+        let Some(before) = self.stream.as_ref().map(|stream| stream.responses) else { return false };
         self.responses += 1;
         let handled = match self.variant {
             Variant::Sotw => self.on_sotw(now, message, out),
@@ -221,12 +219,12 @@ impl<D: Decode> Engine<D> {
         if let Err(error) = &handled {
             out.push(Effect::Close(format!("response does not decode: {error}")));
         }
-        handled.is_ok()
+        self.stream.as_ref().is_some_and(|stream| stream.responses > before)
     }
 
     /// Takes note of a response that decodes; its kind, if something of that kind was asked for on this stream.
     pub(super) fn take_response(&mut self, type_url: &str) -> Option<Kind> {
-        let kind = Kind::from_type_url(type_url).filter(|kind| self.types[kind.index()].opened);
+        let kind = Some(Kind::from_type_url(type_url)?).filter(|kind| self.types[kind.index()].opened);
         let stream = self.stream.as_mut()?;
         stream.responses += 1;
         stream.first_response_deadline = None;

@@ -90,7 +90,8 @@ impl Chunk {
 /// An entry with every name of its target: the canonical form, and the spellings that were used to watch it.
 pub type Named<'a> = (&'a Arc<Entry>, &'a [Arc<str>]);
 
-/// Every watched target at one epoch. Cheap to hold, never changes.
+/// Every watched target at one epoch. Cheap to hold. What is published in it never changes; a spelling that it lacks and that is watched
+/// by now is pending, and only the look-up of such a spelling takes a lock.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub(super) epoch: u64,

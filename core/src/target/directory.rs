@@ -30,6 +30,7 @@ type Spelled = (Arc<str>, Service);
 pub struct Directory {
     /// By the host in lower case; sorted by spelling, and nearly always one.
     hosts: HashMap<Arc<str>, Vec<Spelled>>,
+    changes: u64,
 }
 
 impl Directory {
@@ -45,6 +46,7 @@ impl Directory {
         let subsets = spellings[at].1.ports.entry(name.port).or_default();
         let new = !subsets.iter().any(|subset| **subset == *name.subset);
         if new {
+            self.changes += 1;
             subsets.push(name.subset.into());
         }
         new
@@ -52,6 +54,7 @@ impl Directory {
 
     /// Removes a cluster; a host without clusters goes.
     pub fn remove(&mut self, name: ClusterName<'_>) {
+        self.changes += 1;
         let key = name.host.to_lowercase();
         let Some(spellings) = self.hosts.get_mut(key.as_str()) else { return };
         let Some((_, service)) = spellings.iter_mut().find(|(known, _)| **known == *name.host) else { return };
@@ -92,6 +95,11 @@ impl Directory {
     /// Every host as CDS spells it, with its ports, in no order.
     pub fn services(&self) -> impl Iterator<Item = (&Arc<str>, &Service)> {
         self.hosts.values().filter_map(|spellings| spellings.last().map(|(spelled, service)| (spelled, service)))
+    }
+
+    /// How often it has changed.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Number of hosts.

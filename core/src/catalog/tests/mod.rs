@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use super::*;
 use crate::model::{
-    Action, Endpoint, Forward, Health, Invalid, Locality, OtherAction, OutlierDetection, Policy, Share, State, Tls,
+    Action, Condition, Endpoint, Forward, Health, Invalid, Locality, OtherAction, OutlierDetection, PathMatch, Policy, Route,
+    Share, State, Tls, VirtualHost,
 };
 use mesh::*;
 
@@ -55,6 +56,49 @@ fn the_listing_has_every_host_with_ports_and_subsets_and_clusters_of_other_names
     assert_eq!(listing.clusters.iter().map(|name| &**name).collect::<Vec<_>>(), ["BlackHoleCluster"]);
     mesh.apply(vec![gone(Kind::Cluster, "BlackHoleCluster"), gone(Kind::Cluster, &name(9090, "", "echo.prod.svc.cluster.local"))]);
     assert_eq!((mesh.catalog.listing().hosts.len(), mesh.catalog.listing().clusters.len()), (1, 0), "what has gone is not listed");
+}
+
+#[test]
+fn a_target_whose_every_route_has_a_condition_is_listed_whole_with_a_remark_and_its_routes() {
+    let mut mesh = served("go-sc-a");
+    let forward =
+        Forward { clusters: vec![Share { cluster: name(8080, "v1", HOST).into(), weight: 1 }].into(), ..Default::default() };
+    let condition = Condition { path: PathMatch::Path("/items".into()), ..Default::default() };
+    let route = Route { name: "".into(), condition, action: Action::Forward(forward), fault: None };
+    let host = VirtualHost { domains: Box::new(["*".into()]), routes: Arc::new([route]) };
+    mesh.apply(vec![table(&format!("{HOST}:8080"), vec![host]), assignment(&name(8080, "", HOST), &[1, 2])]);
+    assert_eq!((mesh.state("go-sc-a"), mesh.list("go-sc-a")), (State::Ready, vec![(1, 1), (2, 1)]));
+    let said = &mesh.said["go-sc-a"];
+    assert_eq!(&*said.detail, "no route takes every request; the whole service is listed");
+    assert_eq!(said.traffic.as_ref().and_then(|traffic| traffic.routes.as_ref()).map(|routes| routes.len()), Some(1));
+}
+
+#[test]
+fn an_outage_costs_an_unknown_target_no_look_at_every_host() {
+    let mut mesh = served("go-sc-a");
+    mesh.apply((0..500).map(|n| cluster(&name(80, "", &format!("service{n:02}.demo.svc.cluster.local")))).collect());
+    mesh.watch("services");
+    let hint = mesh.said["services"].detail.to_string();
+    assert!(hint.starts_with("did you mean "), "{hint}");
+    let used = allocation_counter::measure(|| mesh.apply(vec![Effect::Unreachable("down".into())]));
+    assert!(used.count_total < 200, "{} allocations", used.count_total);
+    assert_eq!(&*mesh.said["services"].detail, &*hint);
+    mesh.apply(vec![cluster(&name(80, "", "services.shop.svc.cluster.local"))]);
+    mesh.apply(vec![Effect::Unreachable("down again".into())]);
+    assert!(mesh.said["services"].detail.starts_with("services.shop is listed"), "{}", mesh.said["services"].detail);
+}
+
+#[test]
+fn a_host_that_is_listed_touches_only_the_targets_that_may_mean_it() {
+    let mut mesh = served("go-sc-a");
+    mesh.catalog.rules.naming.match_first_label = true;
+    for target in ["echo", "stranger"] {
+        mesh.watch(target);
+    }
+    mesh.catalog.touch_host(ClusterName { host: "echo.prod.svc.cluster.local", port: 80, subset: "" });
+    assert_eq!(mesh.catalog.touched.len(), 1);
+    mesh.apply(vec![cluster(&name(80, "", "echo.prod.svc.cluster.local"))]);
+    assert!(mesh.subscribed.iter().any(|asked| asked.contains("echo.prod")), "{:?}", mesh.subscribed);
 }
 
 #[test]
