@@ -79,7 +79,7 @@ fn the_start_waits_for_lists_when_it_is_told_to() {
 }
 
 #[test]
-fn the_agent_works_without_its_bridge_beside_it() {
+fn the_agent_is_one_file_that_may_lie_anywhere() {
     let (_mesh, control_plane) = served(&[V1], &[]);
     let folder = tempfile::TempDir::new().unwrap();
     let alone = folder.path().join("agent.jar");

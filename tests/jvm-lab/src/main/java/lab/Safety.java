@@ -81,7 +81,9 @@ public final class Safety {
     LoadBalancerContext context = new LoadBalancerContext(balancer, config("go-sc-a"));
     for (String scheme : new String[] {"http", "https", "ws", "wss"}) {
       URI uri = URI.create(scheme + "://go-sc-a/A?b=%2B");
-      System.out.println(context.reconstructURIWithServer(balancer.chooseServer("default"), uri));
+      for (Server server : balancer.getAllServers()) {
+        System.out.println(context.reconstructURIWithServer(server, uri));
+      }
     }
   }
 

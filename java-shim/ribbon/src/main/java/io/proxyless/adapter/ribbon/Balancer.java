@@ -31,6 +31,11 @@ final class Balancer extends WeakReference<Object> implements Push {
   /** The list that the balancer has really taken over. */
   private volatile List<?> taken;
 
+  /**
+   * What this thread's update was given: a subclass that copies it has taken it over all the same.
+   */
+  private final ThreadLocal<List<?>> given = new ThreadLocal<>();
+
   /** Version of the list that was spoken of last. */
   private volatile long noted = -1;
 
@@ -53,6 +58,12 @@ final class Balancer extends WeakReference<Object> implements Push {
 
   /** The list to take over instead of the one that is offered. */
   List<?> serverList(List<?> offered) {
+    List<?> list = listFor(offered);
+    given.set(list);
+    return list;
+  }
+
+  private List<?> listFor(List<?> offered) {
     if (!(offered instanceof PushedList)) {
       registry = offered;
       registryAnswered(offered);
@@ -92,7 +103,8 @@ final class Balancer extends WeakReference<Object> implements Push {
   }
 
   void takenOver(List<?> list) {
-    taken = list;
+    List<?> original = given.get();
+    taken = original == null ? list : original;
   }
 
   /** True when the registry's failure is to be forgotten because the mesh serves. */
@@ -113,8 +125,14 @@ final class Balancer extends WeakReference<Object> implements Push {
     return true;
   }
 
-  /** After an update: another one may have been dropped because of it. */
-  void missed() {
+  /** After an update. */
+  void updated() {
+    given.remove();
+    missed();
+  }
+
+  /** Another update may have been dropped because of the one that has ended. */
+  private void missed() {
     if (!isCurrent()) {
       lists.push(this);
     }

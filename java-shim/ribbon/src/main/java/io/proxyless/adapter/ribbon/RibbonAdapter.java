@@ -46,7 +46,7 @@ public final class RibbonAdapter implements BalancerAdapter {
   public void updated(Object balancer) {
     Balancer own = own(balancer);
     if (own != null) {
-      own.missed();
+      own.updated();
     }
   }
 

@@ -29,6 +29,9 @@ final class Application extends DynamicServerListLoadBalancer<Server> {
   /** How many of the next updates meet another one in flight, and are dropped. */
   volatile int dropped;
 
+  /** It hands a copy on when it takes a list over. */
+  volatile boolean copies;
+
   private Application(String service, Registry registry) {
     super(
         config(service),
@@ -85,8 +88,9 @@ final class Application extends DynamicServerListLoadBalancer<Server> {
   @Override
   @SuppressWarnings({"unchecked", "rawtypes"})
   public void setServersList(List servers) {
-    super.setServersList(servers);
-    adapter().takenOver(this, servers);
+    List taken = copies ? new ArrayList(servers) : servers;
+    super.setServersList(taken);
+    adapter().takenOver(this, taken);
   }
 
   @Override

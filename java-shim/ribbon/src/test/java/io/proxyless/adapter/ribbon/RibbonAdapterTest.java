@@ -16,6 +16,7 @@ import com.netflix.loadbalancer.Server;
 import io.proxyless.adapter.ribbon.Application.Registry;
 import io.proxyless.agent.api.Push;
 import io.proxyless.agent.api.View;
+import java.util.ArrayList;
 import java.util.Map;
 import java.util.TreeMap;
 import org.junit.jupiter.api.DisplayName;
@@ -331,6 +332,20 @@ class RibbonAdapterTest {
     mesh.ready("orders", B);
     assertTrue(push("orders"));
     assertEquals(asList(B), application.addresses());
+  }
+
+  @Test
+  @DisplayName("a balancer that copies its list has it, and is not pushed to again")
+  void a_copy_of_a_list_is_that_list() {
+    mesh.ready("orders", A);
+    Application application = application();
+    application.copies = true;
+    mesh.ready("orders", B);
+    assertTrue(push("orders"));
+    registry.servers = asList(old());
+    application.updateListOfServers();
+    assertEquals(asList(OLD), application.addresses());
+    assertEquals(emptyList(), new ArrayList<>(adapter.lagging("orders")));
   }
 
   @Test
