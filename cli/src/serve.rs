@@ -49,14 +49,15 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let files = Files::new(self.paths.clone(), Options { lenient: self.lenient, endpoints: self.endpoints.clone() });
+        let mut files = Files::new(self.paths.clone(), Options { lenient: self.lenient, endpoints: self.endpoints.clone() });
+        // Before the first look at them, so that nothing is missed that is written after it.
+        let changes = (!self.check).then(|| FileWatch::new(&files.places()));
         let mesh = files.load().map_err(usage)?;
         mesh.notes().iter().for_each(|note| say(note));
-        if self.check {
-            return self.report(&files, &mesh);
-        }
+        let Some(changes) = changes else { return self.report(&files, &mesh) };
+        let changes = changes.map_err(|error| Failure::Usage(error.to_string()))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(self.serve(&files, generate(&mesh, 1)))
+        runtime.block_on(self.serve(&mut files, changes, generate(&mesh, 1)))
     }
 
     fn report(&self, files: &Files, mesh: &Mesh) -> Result<(), Failure> {
@@ -74,8 +75,7 @@ impl Serve {
         }
     }
 
-    async fn serve(&self, files: &Files, state: State) -> Result<(), Failure> {
-        let mut changes = FileWatch::new(&files.places()).map_err(|error| Failure::Usage(error.to_string()))?;
+    async fn serve(&self, files: &mut Files, mut changes: FileWatch, state: State) -> Result<(), Failure> {
         let mut served = Served { number: 1, state: state.clone() };
         let server = Server::start(self.listen, state, !self.no_delta).await.map_err(|error| {
             Failure::Usage(format!("--listen {}: {error}; --listen 127.0.0.1:0 picks a free port", self.listen))
@@ -88,6 +88,9 @@ impl Serve {
         loop {
             tokio::select! {
                 () = changes.changed() => {
+                    if changes.renew(&files.places()) {
+                        continue;
+                    }
                     let read = files.load_again();
                     // What was written to meanwhile is read once more.
                     if changes.is_quiet() {

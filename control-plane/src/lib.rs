@@ -12,6 +12,7 @@ mod load;
 pub mod scripted;
 mod serve;
 mod service;
+mod wanted;
 pub mod watch;
 
 pub use load::{Files, LoadError};

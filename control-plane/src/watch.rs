@@ -4,25 +4,25 @@
 //! A program that saves a file may empty it first, write it piece by piece, or put another in its place. What is being written is
 //! waited for: until its writer has closed it, where the system says so, and until nothing more happens for a moment.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use notify::{
     Event, EventKind, RecursiveMode, Watcher,
-    event::{AccessKind, AccessMode, ModifyKind, RenameMode},
+    event::{AccessKind, AccessMode, CreateKind, ModifyKind, RenameMode},
 };
 use tokio::{sync::mpsc, time::timeout};
+
+use crate::wanted::{Stamps, Wanted};
 
 /// What is watched.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
-    /// One file.
+    /// One file, or a link.
     File(PathBuf),
-    /// Every file of a folder.
+    /// Every file of a folder that is read.
     Folder(PathBuf),
+    /// A folder or link that leads to them, as far as it can be watched.
+    Above(PathBuf),
 }
 
 /// What happened to a file last.
@@ -36,6 +36,8 @@ enum Touch {
     Written,
     /// It is gone; most likely another is about to come.
     Gone,
+    /// Something happened, and nobody says what.
+    Unsaid,
 }
 
 impl Touch {
@@ -46,7 +48,7 @@ impl Touch {
             Touch::Closed => Duration::from_millis(100),
             // Not every system says when a writer is done.
             Touch::Written if cfg!(target_os = "linux") => Duration::from_secs(5),
-            Touch::Written | Touch::Gone => Duration::from_millis(500),
+            Touch::Written | Touch::Gone | Touch::Unsaid => Duration::from_millis(500),
         }
     }
 
@@ -57,6 +59,8 @@ impl Touch {
             EventKind::Access(_) | EventKind::Modify(ModifyKind::Metadata(_)) => None,
             EventKind::Modify(ModifyKind::Name(RenameMode::From)) | EventKind::Remove(_) => Some(Touch::Gone),
             EventKind::Modify(ModifyKind::Name(_)) => Some(Touch::Replaced),
+            // Nobody closes a folder.
+            EventKind::Create(CreateKind::Folder) => Some(Touch::Closed),
             EventKind::Create(_) | EventKind::Modify(_) | EventKind::Any | EventKind::Other => Some(Touch::Written),
         }
     }
@@ -67,6 +71,11 @@ impl Touch {
 pub struct FileWatch {
     _watcher: notify::RecommendedWatcher,
     touches: mpsc::UnboundedReceiver<(PathBuf, Touch)>,
+    wanted: Wanted,
+    /// How the files were when something happened last.
+    stamps: Stamps,
+    /// Something has happened that no touch told of.
+    is_unsure: bool,
 }
 
 impl FileWatch {
@@ -76,28 +85,48 @@ impl FileWatch {
     /// When a folder cannot be watched.
     pub fn new(places: &[Place]) -> notify::Result<Self> {
         let (touch, touches) = mpsc::unbounded_channel();
-        let wanted: BTreeSet<Place> = places.iter().cloned().collect();
-        let folders: BTreeSet<PathBuf> = places.iter().map(Place::folder).collect();
+        let wanted = Wanted::of(places);
+        let told = wanted.clone();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            let Ok(event) = event else { return };
-            let Some(what) = Touch::of(&event) else { return };
-            // Of a rename that is told in one, the last path is where the file now is.
-            if let Some(path) = event.paths.last().filter(|path| wanted.iter().any(|place| place.concerns(path))) {
-                let _ = touch.send((path.clone(), what));
+            if let Some(what) = seen(&told, event) {
+                let _ = touch.send(what);
             }
         })?;
-        folders.iter().try_for_each(|folder| watcher.watch(folder, RecursiveMode::NonRecursive))?;
-        Ok(Self { _watcher: watcher, touches })
+        for (folder, is_needed) in wanted.folders() {
+            let watched = watcher.watch(folder, RecursiveMode::NonRecursive);
+            if is_needed {
+                watched?;
+            }
+        }
+        let stamps = wanted.stamps();
+        Ok(Self { _watcher: watcher, touches, wanted, stamps, is_unsure: false })
     }
 
-    /// Whether nothing has happened since.
-    pub fn is_quiet(&self) -> bool {
-        self.touches.is_empty()
+    /// Watches these places instead, if that is something else: a link may lead elsewhere now, and a folder may be another of the
+    /// same name. Whether it is; [`FileWatch::changed`] then says when all is quiet.
+    pub fn renew(&mut self, places: &[Place]) -> bool {
+        if Wanted::of(places) == self.wanted {
+            return false;
+        }
+        let Ok(new) = Self::new(places) else { return false };
+        *self = Self { is_unsure: true, ..new };
+        true
+    }
+
+    /// Whether nothing has happened since [`FileWatch::changed`], told or not; if something has, that will be said again.
+    pub fn is_quiet(&mut self) -> bool {
+        // A touch is told a little later than it happens.
+        self.is_unsure = self.wanted.stamps() != self.stamps;
+        !self.is_unsure && self.touches.is_empty()
     }
 
     /// Waits until a file was written and its writer is done.
     pub async fn changed(&mut self) {
         let mut last = BTreeMap::new();
+        if std::mem::take(&mut self.is_unsure) {
+            last.insert(PathBuf::new(), Touch::Unsaid);
+            self.stamps = self.wanted.stamps();
+        }
         loop {
             let quiet = last.values().copied().map(Touch::quiet).max();
             let next = match quiet {
@@ -107,6 +136,9 @@ impl FileWatch {
             match next {
                 Ok(Some((path, touch))) => {
                     last.insert(path, touch);
+                    if self.touches.is_empty() {
+                        self.stamps = self.wanted.stamps();
+                    }
                 }
                 // The watcher lives as long as this does.
                 Ok(None) => std::future::pending().await,
@@ -116,28 +148,21 @@ impl FileWatch {
     }
 }
 
-impl Place {
-    fn folder(&self) -> PathBuf {
-        match self {
-            Place::File(file) => file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned(),
-            Place::Folder(folder) => folder.clone(),
-        }
-    }
-
-    fn concerns(&self, path: &Path) -> bool {
-        let is_here = path.parent().is_some_and(|parent| parent == self.folder());
-        // A mounted ConfigMap changes by this link alone.
-        let is_mounted = path.file_name().is_some_and(|name| name == "..data");
-        match self {
-            Place::File(file) => is_here && (path.file_name() == file.file_name() || is_mounted),
-            Place::Folder(_) => is_here,
-        }
-    }
+/// What an event says of the files that are wanted.
+fn seen(wanted: &Wanted, event: notify::Result<Event>) -> Option<(PathBuf, Touch)> {
+    let Some(event) = event.ok().filter(|event| !event.need_rescan()) else {
+        return Some((PathBuf::new(), Touch::Unsaid));
+    };
+    let touch = Touch::of(&event)?;
+    // Of a rename that is told in one, the last path is where the file now is.
+    event.paths.last().filter(|path| wanted.concerns(path)).map(|path| (path.clone(), touch))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, io::Write, time::Instant};
+    use std::{fs, io::Write, os::unix::fs::symlink, time::Instant};
+
+    use notify::event::Flag;
 
     use super::*;
 
@@ -186,5 +211,80 @@ mod tests {
         fs::write(folder.join("another.yaml"), "new").expect("written");
         timeout(PATIENCE, watch.changed()).await.expect("seen");
         fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_read_holds_nothing_up() {
+        let folder = folder("beside");
+        let mut watch = FileWatch::new(&[Place::Folder(folder.clone())]).expect("watched");
+        let mut log = fs::File::create(folder.join("server.log")).expect("a log");
+        let mut swap = fs::File::create(folder.join(".mesh.yaml.swp")).expect("an editor's");
+        fs::write(folder.join("mesh.yaml"), "new").expect("written");
+        let start = Instant::now();
+        log.write_all(b"line").expect("written");
+        swap.write_all(b"undo").expect("written");
+        timeout(PATIENCE, watch.changed()).await.expect("seen");
+        assert!(start.elapsed() < Touch::Written.quiet(), "{:?}", start.elapsed());
+        fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[tokio::test]
+    async fn a_change_that_nobody_has_told_of_yet_is_no_quiet_and_is_said_again() {
+        let folder = folder("untold");
+        let path = folder.join("mesh.yaml");
+        fs::write(&path, "old").expect("written");
+        let mut watch = FileWatch::new(&[Place::File(path.clone())]).expect("watched");
+        assert!(watch.is_quiet());
+        // As if the thread that watches did not come to tell.
+        let (_kept, touches) = mpsc::unbounded_channel();
+        watch.touches = touches;
+        fs::write(&path, "other").expect("written");
+        assert!(!watch.is_quiet());
+        timeout(PATIENCE, watch.changed()).await.expect("said again");
+        assert!(watch.is_quiet());
+        fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_replaced_is_watched_again() {
+        let folder = folder("again");
+        let own = folder.join("mesh");
+        let places = [Place::Above(own.clone()), Place::Folder(own.clone())];
+        fs::create_dir(&own).expect("a folder");
+        let mut watch = FileWatch::new(&places).expect("watched");
+        fs::remove_dir(&own).expect("removed");
+        timeout(PATIENCE, watch.changed()).await.expect("gone");
+        assert!(watch.renew(&places[..1]));
+        timeout(PATIENCE, watch.changed()).await.expect("looked at once more");
+        fs::create_dir(&own).expect("another");
+        timeout(PATIENCE, watch.changed()).await.expect("there");
+        assert!(watch.renew(&places), "another folder of the same name");
+        timeout(PATIENCE, watch.changed()).await.expect("looked at once more");
+        assert!(!watch.renew(&places));
+        fs::write(own.join("mesh.yaml"), "new").expect("written");
+        timeout(PATIENCE, watch.changed()).await.expect("a file of the new one");
+        fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[tokio::test]
+    async fn a_folder_behind_a_link_is_watched_by_its_own_name() {
+        let folder = folder("link");
+        let (real, link) = (folder.join("real"), folder.join("link"));
+        fs::create_dir(&real).expect("a folder");
+        symlink(&real, &link).expect("a link");
+        let places = [Place::File(real.join("one.yaml")), Place::Folder(link.clone())];
+        let mut watch = FileWatch::new(&places).expect("watched");
+        fs::write(real.join("two.yaml"), "new").expect("written");
+        timeout(PATIENCE, watch.changed()).await.expect("seen");
+        fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[test]
+    fn events_that_were_lost_count_as_a_change() {
+        let wanted = Wanted::of(&[]);
+        let lost = Event::new(EventKind::Other).set_flag(Flag::Rescan);
+        assert_eq!(seen(&wanted, Ok(lost)), Some((PathBuf::new(), Touch::Unsaid)));
+        assert_eq!(seen(&wanted, Err(notify::Error::generic("broken"))), Some((PathBuf::new(), Touch::Unsaid)));
+        assert_eq!(seen(&wanted, Ok(Event::new(EventKind::Create(CreateKind::File)).add_path("x.yaml".into()))), None);
     }
 }

@@ -5,6 +5,7 @@
 use std::{
     fs,
     io::Write,
+    os::unix::fs::symlink,
     path::Path,
     process::{Command, Output, Stdio},
     sync::{
@@ -157,4 +158,57 @@ fn several_files_and_folders_are_one_mesh_that_leads_to_local_processes() {
     // A file that is added to the folder is read.
     fs::write(more.join("cart.yaml"), SERVICE.replace("shop", "cart")).unwrap();
     until(&client, "cart", "ready", |entry| entry.state == State::Ready);
+}
+
+/// A control plane over these paths, with `input` on standard input, and a client of it.
+fn serving(paths: &[&Path], input: &str) -> (proxyless_tests::Process, Arc<Client>) {
+    let folder = TempDir::new().unwrap();
+    let (port_file, standard_input) = (folder.path().join("port"), folder.path().join("input"));
+    fs::write(&standard_input, input).unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$@\" < \"$0\""]).arg(&standard_input).arg(target("proxyless")).arg("serve");
+    command.args(paths).args(["--listen", "127.0.0.1:0", "--port-file"]).arg(&port_file);
+    let mut control_plane = proxyless_tests::Process::start(&mut command);
+    control_plane.line("it serves", |line| line.starts_with("serving"));
+    let client = open(&json!({"server": format!("http://{}", fs::read_to_string(&port_file).unwrap())}));
+    (control_plane, client)
+}
+
+fn entry(name: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}}}\nspec: {{hosts: [{name}.example], \
+         resolution: STATIC, ports: [{{number: 80, name: http, protocol: HTTP}}], endpoints: [{{address: 127.0.0.1}}]}}\n"
+    )
+}
+
+#[test]
+fn standard_input_is_read_once_and_stays_beside_files_that_change() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("mesh.yaml");
+    fs::write(&file, entry("a")).unwrap();
+    let (_control_plane, client) = serving(&[Path::new("-"), &file], &entry("given"));
+    until(&client, "given.example", "ready", |entry| entry.state == State::Ready);
+    fs::write(&file, entry("b")).unwrap();
+    until(&client, "b.example", "ready", |entry| entry.state == State::Ready);
+    assert_eq!(client.snapshot().get("given.example").unwrap().state, State::Ready);
+}
+
+#[test]
+fn a_link_that_leads_elsewhere_and_what_it_leads_to_are_followed() {
+    let folder = TempDir::new().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for (release, name) in [("one", "a"), ("two", "b")] {
+        fs::create_dir(at(release)).unwrap();
+        fs::write(at(release).join("mesh.yaml"), entry(name)).unwrap();
+    }
+    symlink("one", at("current")).unwrap();
+    let file = at("mesh.yaml");
+    symlink("current/mesh.yaml", &file).unwrap();
+    let (_control_plane, client) = serving(&[&file], "");
+    until(&client, "a.example", "ready", |entry| entry.state == State::Ready);
+    symlink("two", at("next")).unwrap();
+    fs::rename(at("next"), at("current")).unwrap();
+    until(&client, "b.example", "ready", |entry| entry.state == State::Ready);
+    fs::write(at("two").join("mesh.yaml"), entry("c")).unwrap();
+    until(&client, "c.example", "ready", |entry| entry.state == State::Ready);
 }

@@ -7,11 +7,11 @@ use super::{
     effective::EffectiveRule,
     host::is_well_formed,
     mesh::{Mesh, Object, Spec},
-    objects::{Resolution, ServiceEntry, WorkloadEntry},
+    objects::{Resolution, ServiceEntry, ServicePort, WorkloadEntry},
     parse::{At, ParseError},
     rule::{DestinationRule, H2Upgrade},
     service::Service,
-    virtual_service::{HttpRoute, StringMatch, VirtualService},
+    virtual_service::{HttpMatch, HttpRoute, Redirect, StringMatch, VirtualService},
 };
 
 /// One object for itself. What of it has no effect is noted.
@@ -42,6 +42,7 @@ fn check_entry(at: &At, entry: &ServiceEntry) -> Result<(), ParseError> {
     if let Some(host) = entry.hosts.iter().find(|host| host.contains('*')) {
         return Err(at.fail("spec.hosts", format!("wildcard host {host} is not supported")));
     }
+    check_ports(at, &entry.ports)?;
     if entry.workload_selector.is_some() && !entry.endpoints.is_empty() {
         return Err(at.fail("spec.workloadSelector", "stands beside endpoints; only one of them may be set"));
     }
@@ -51,6 +52,22 @@ fn check_entry(at: &At, entry: &ServiceEntry) -> Result<(), ParseError> {
     let must_be_ip = entry.resolution != Resolution::Dns;
     let mut endpoints = entry.endpoints.iter().enumerate();
     endpoints.try_for_each(|(index, endpoint)| check_endpoint(at, &format!("spec.endpoints[{index}]"), endpoint, must_be_ip))
+}
+
+fn check_ports(at: &At, ports: &[ServicePort]) -> Result<(), ParseError> {
+    for (index, port) in ports.iter().enumerate() {
+        let fail = |field: &str, problem: String| Err(at.fail(format!("spec.ports[{index}].{field}"), problem));
+        if port.number == 0 {
+            return fail("number", "0 is no port".into());
+        }
+        if ports[..index].iter().any(|other| other.number == port.number) {
+            return fail("number", format!("{} is there already", port.number));
+        }
+        if ports[..index].iter().any(|other| other.name == port.name) {
+            return fail("name", format!("{:?} is there already", port.name));
+        }
+    }
+    Ok(())
 }
 
 fn check_endpoint(at: &At, field: &str, endpoint: &WorkloadEntry, must_be_ip: bool) -> Result<(), ParseError> {
@@ -125,6 +142,12 @@ fn check_route(at: &At, field: &str, route: &HttpRoute) -> Result<(), ParseError
     if weights > u64::from(u32::MAX) {
         return Err(at.fail(format!("{field}.route"), format!("weights add up to {weights}, more than {}", u32::MAX)));
     }
+    if route.mirror.is_some() && !route.mirrors.is_empty() {
+        return Err(at.fail(format!("{field}.mirror"), "stands beside mirrors; only one of them may be set"));
+    }
+    if let Some(redirect) = &route.redirect {
+        check_redirect(at, &format!("{field}.redirect"), redirect, &route.matches)?;
+    }
     if let Some(response) = &route.direct_response
         && !(200..=599).contains(&response.status)
     {
@@ -140,6 +163,29 @@ fn check_route(at: &At, field: &str, route: &HttpRoute) -> Result<(), ParseError
         if matches!(condition.uri, Some(StringMatch::Present)) {
             return Err(at.fail(format!("{field}.match[{index}].uri"), "exact, prefix or regex is expected"));
         }
+    }
+    Ok(())
+}
+
+fn check_redirect(at: &At, field: &str, redirect: &Redirect, matches: &[HttpMatch]) -> Result<(), ParseError> {
+    let fail = |name: &str, problem: &str| Err(at.fail(format!("{field}.{name}"), problem));
+    if !redirect.uri.is_empty() && !redirect.prefix_rewrite.is_empty() {
+        return fail("uri", "stands beside prefixRewrite; only one of them may be set");
+    }
+    let is_no_prefix = |condition: &HttpMatch| condition.uri.as_ref().is_some_and(|uri| !matches!(uri, StringMatch::Prefix(_)));
+    if !redirect.prefix_rewrite.is_empty() && matches.iter().any(is_no_prefix) {
+        return fail("prefixRewrite", "every uri that is matched must be a prefix");
+    }
+    if redirect.port.is_some() && redirect.derive_port.is_some() {
+        return fail("port", "stands beside derivePort; only one of them may be set");
+    }
+    if !["", "http", "https"].contains(&redirect.scheme.as_str()) {
+        return fail("scheme", "http or https is expected");
+    }
+    let says_where =
+        [&redirect.uri, &redirect.prefix_rewrite, &redirect.authority, &redirect.scheme].iter().any(|part| !part.is_empty());
+    if !says_where && redirect.port.is_none() && redirect.derive_port.is_none() {
+        return Err(at.fail(field, "uri, prefixRewrite, authority, scheme, port or derivePort is expected"));
     }
     Ok(())
 }

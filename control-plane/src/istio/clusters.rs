@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A service port, or a subset of it, to a Cluster, with the settings of its DestinationRule as istiod writes them.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use envoy_types::pb::{
     envoy::{
@@ -118,11 +118,15 @@ fn circuit_breakers(pool: &ConnectionPool) -> CircuitBreakers {
     CircuitBreakers { thresholds: vec![threshold], ..Default::default() }
 }
 
+fn seconds(duration: Duration) -> Option<UInt32Value> {
+    u32::try_from(duration.as_secs()).ok().and_then(number)
+}
+
 fn tcp_keepalive(keepalive: &TcpKeepalive) -> ProtoKeepalive {
     ProtoKeepalive {
         keepalive_probes: above_zero(keepalive.probes),
-        keepalive_time: keepalive.time.and_then(|time| number(time.as_secs() as u32)),
-        keepalive_interval: keepalive.interval.and_then(|interval| number(interval.as_secs() as u32)),
+        keepalive_time: keepalive.time.and_then(seconds),
+        keepalive_interval: keepalive.interval.and_then(seconds),
     }
 }
 

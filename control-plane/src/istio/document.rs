@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
+use serde_yaml_ng::Value as Yaml;
 
 use super::{
     kind::{Verdict, judge},
@@ -28,12 +29,39 @@ pub(super) fn documents(file: &str, text: &str) -> Result<Vec<Document>, ParseEr
     let mut found = Vec::new();
     for (index, document) in serde_yaml_ng::Deserializer::from_str(text).enumerate() {
         let at = At { file: file.to_owned(), document: format!("document {}", index + 1) };
-        let value = Value::deserialize(document).map_err(|error| at.fail("", error))?;
+        // Unlike JSON's, YAML's own values know of keys that are there twice.
+        let value = Yaml::deserialize(document).map_err(|error| at.fail("", error))?;
+        let value = to_json(value).map_err(|problem| at.fail("", problem))?;
         if !value.is_null() {
             open(at, value, &mut found)?;
         }
     }
     Ok(found)
+}
+
+/// Keys that are numbers or truth values are texts, as in Kubernetes.
+fn to_json(value: Yaml) -> Result<Value, String> {
+    match value {
+        Yaml::Mapping(fields) => {
+            let mut object = Map::new();
+            for (key, field) in fields {
+                let key = match key {
+                    Yaml::String(text) => text,
+                    Yaml::Number(number) => number.to_string(),
+                    Yaml::Bool(truth) => truth.to_string(),
+                    other => return Err(format!("{other:?} is no key")),
+                };
+                if object.contains_key(&key) {
+                    return Err(format!("duplicate entry with key {key:?}"));
+                }
+                object.insert(key, to_json(field)?);
+            }
+            Ok(Value::Object(object))
+        }
+        Yaml::Sequence(items) => items.into_iter().map(to_json).collect(),
+        Yaml::Tagged(tagged) => Err(format!("tag {} is not supported", tagged.tag)),
+        scalar => serde_json::to_value(scalar).map_err(|error| error.to_string()),
+    }
 }
 
 fn open(at: At, mut value: Value, found: &mut Vec<Document>) -> Result<(), ParseError> {

@@ -6,11 +6,16 @@ use std::time::Duration;
 use envoy_types::pb::google::protobuf::Duration as ProtoDuration;
 use serde::{Deserialize, Deserializer, de::Error};
 
+/// What fits into every field that a duration is written to.
+const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
+
 pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    parse(&text)
-        .map(Some)
-        .ok_or_else(|| D::Error::custom(format!("{text:?} is no duration; one like 1h30m, 1.5s or 250ms is expected")))
+    match parse(&text) {
+        Some(duration) if duration <= LONGEST => Ok(Some(duration)),
+        Some(_) => Err(D::Error::custom(format!("{text:?} is longer than {} s", LONGEST.as_secs()))),
+        None => Err(D::Error::custom(format!("{text:?} is no duration; one like 1h30m, 1.5s or 250ms is expected"))),
+    }
 }
 
 pub(super) fn to_proto(duration: Duration) -> ProtoDuration {
@@ -46,6 +51,14 @@ fn parse(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_duration_that_fits_nowhere_is_refused_and_not_cut() {
+        let read = |text: &str| duration(serde_json::Value::from(text)).map_err(|error| error.to_string());
+        assert_eq!(read("4294967295s"), Ok(Some(LONGEST)));
+        assert_eq!(read("4294967296s"), Err("\"4294967296s\" is longer than 4294967295 s".into()));
+        assert!(read("5000000000000000h").is_err());
+    }
 
     #[test]
     fn durations_read_as_go_writes_them_and_nothing_else_does() {

@@ -37,7 +37,10 @@ impl FromStr for LocalEndpoint {
         }
         let mut parts = rest.split(',');
         let address = parts.next().unwrap_or_default();
-        let address = address.parse().map_err(|_| fail(format!("{address:?} is no IP address with a port")))?;
+        let address: SocketAddr = address.parse().map_err(|_| fail(format!("{address:?} is no IP address with a port")))?;
+        if address.port() == 0 {
+            return Err(fail(format!("{address}: nobody listens on port 0")));
+        }
         let label = |part: &str| match part.split_once('=') {
             Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
             _ => Err(fail(format!("{part:?} is no label"))),
@@ -123,7 +126,16 @@ mod tests {
         assert_eq!(full.labels["version"], "v2");
         let six: LocalEndpoint = "a=[::1]:80".parse().expect("valid");
         assert!(six.address.is_ipv6());
-        for wrong in ["a", "a=", "=127.0.0.1:80", "a=127.0.0.1", "a=localhost:80", "a:=127.0.0.1:80", "a=127.0.0.1:80,version"] {
+        for wrong in [
+            "a",
+            "a=",
+            "=127.0.0.1:80",
+            "a=127.0.0.1",
+            "a=localhost:80",
+            "a=127.0.0.1:0",
+            "a:=127.0.0.1:80",
+            "a=127.0.0.1:80,version",
+        ] {
             let error = LocalEndpoint::from_str(wrong).expect_err(wrong);
             assert!(error.contains(EXPECTED), "{error}");
         }

@@ -51,7 +51,14 @@ pub(super) struct ServicePort {
     #[serde(default)]
     pub(super) protocol: Protocol,
     #[serde(default)]
-    pub(super) target_port: Option<u16>,
+    target_port: Option<u16>,
+}
+
+impl ServicePort {
+    /// Where endpoints that do not say otherwise listen; 0 is as good as not said.
+    pub(super) fn target(&self) -> u16 {
+        self.target_port.filter(|port| *port > 0).unwrap_or(self.number)
+    }
 }
 
 /// What is spoken on a port, as far as it decides about routes and options of HTTP.

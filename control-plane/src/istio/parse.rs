@@ -177,6 +177,32 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_is_there_twice_is_an_error_that_names_it() {
+        let text = error(&format!("{HEAD}spec:\n  hosts: [a]\n  ports: []\n  hosts: [b]\n"));
+        assert!(text.starts_with("mesh.yaml: document 1: ") && text.contains("duplicate entry with key \"hosts\""), "{text}");
+        let labels = |second: &str| {
+            format!(
+                "{}spec: {{host: a, subsets: [{{name: v1, labels: {{1: a, {second}: b}}}}]}}\n",
+                HEAD.replace("ServiceEntry", "DestinationRule")
+            )
+        };
+        assert!(error(&labels("'1'")).contains("duplicate entry with key \"1\""), "a number as key is a text");
+        assert_eq!(mesh(&labels("true"), &Options::default()).len(), 1);
+    }
+
+    #[test]
+    fn ports_that_cannot_be_told_apart_or_reached_are_refused() {
+        for (ports, expected) in [
+            ("{number: 80, name: a}, {number: 80, name: b}", "spec.ports[1].number: 80 is there already"),
+            ("{number: 80, name: a}, {number: 81, name: a}", "spec.ports[1].name: \"a\" is there already"),
+            ("{number: 0, name: a}", "spec.ports[0].number: 0 is no port"),
+        ] {
+            let text = error(&format!("{HEAD}spec: {{hosts: [a], ports: [{ports}]}}\n"));
+            assert!(text.contains(expected), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_not_supported_is_an_error_and_never_ignored() {
         for (spec, field) in [
             ("{hosts: [a], ports: [], exportTo: ['.']}", "exportTo"),
@@ -339,9 +365,21 @@ mod tests {
             ("match: [{sourceLabels: {app: x}}]", "match[0].sourceLabels: unknown field"),
             ("redirect: {uri: /x}", "route: only one of route, redirect and directResponse"),
             ("rewrite: {uri: /}", "rewrite: unknown field"),
+            ("mirror: {host: b}, mirrors: [{destination: {host: c}}]", "mirror: stands beside mirrors"),
+            ("timeout: 9000000000000h", "timeout: \"9000000000000h\" is longer than"),
         ] {
             let text =
                 error_in("VirtualService", &format!("{{hosts: [a], http: [{{route: [{{destination: {{host: a}}}}], {extra}}}]}}"));
+            assert!(text.contains(&format!("(VirtualService demo/a): spec.http[0].{expected}")), "{text}");
+        }
+        for (redirect, expected) in [
+            ("{uri: /x, prefixRewrite: /y}", "redirect.uri: stands beside prefixRewrite"),
+            ("{port: 80, derivePort: FROM_REQUEST_PORT}", "redirect.port: stands beside derivePort"),
+            ("{authority: b, scheme: ftp}", "redirect.scheme: http or https"),
+            ("{prefixRewrite: /y}, match: [{uri: {exact: /x}}]", "redirect.prefixRewrite: every uri"),
+            ("{redirectCode: 302}", "redirect: uri, prefixRewrite, authority"),
+        ] {
+            let text = error_in("VirtualService", &format!("{{hosts: [a], http: [{{redirect: {redirect}}}]}}"));
             assert!(text.contains(&format!("(VirtualService demo/a): spec.http[0].{expected}")), "{text}");
         }
     }

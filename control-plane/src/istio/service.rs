@@ -94,15 +94,14 @@ pub(super) fn of_entry(object: &Object, entry: &ServiceEntry, objects: &[Object]
 }
 
 fn entry_port(entry: &ServiceEntry, port: &ServicePort, host: &str, workloads: &[&WorkloadEntry]) -> Port {
-    let number = |workload: &WorkloadEntry| {
-        workload.ports.get(&port.name).copied().filter(|port| *port > 0).or(port.target_port).unwrap_or(port.number)
-    };
+    let number =
+        |workload: &WorkloadEntry| workload.ports.get(&port.name).copied().filter(|port| *port > 0).unwrap_or(port.target());
     let mut endpoints: Vec<Endpoint> = workloads.iter().map(|workload| Endpoint::of_workload(workload, number(workload))).collect();
     // A name without endpoints is its own.
     if entry.resolution == Resolution::Dns && entry.endpoints.is_empty() && entry.workload_selector.is_none() {
         endpoints.push(Endpoint {
             address: host.to_owned(),
-            port: port.target_port.unwrap_or(port.number),
+            port: port.target(),
             labels: BTreeMap::new(),
             locality: String::new(),
             weight: 1,
