@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 mod every_jdk;
+mod registry;
 mod ribbon;
 mod start;
 

@@ -93,3 +93,16 @@ fn the_agent_is_one_file_that_may_lie_anywhere() {
     ends_clean(&mut program);
     assert!(program.out().contains("list [127.0.0.11:9001]"), "{}{}", program.out(), program.err());
 }
+
+#[test]
+fn a_second_agent_of_this_kind_says_so_and_steps_aside() {
+    let (_mesh, control_plane) = served(&[V1], &[]);
+    let mut command = jvm(&control_plane.url());
+    command.arg(format!("-javaagent:{}", agent().display()));
+    let mut program = Process::start(lab(&mut command, &["exit"]));
+    ends_clean(&mut program);
+    let err = program.err();
+    assert_eq!(err.matches("another agent of this kind is already active").count(), 1, "{err}");
+    assert_eq!(err.matches(" on by property ").count(), 1, "{err}");
+    assert!(program.out().contains("list [127.0.0.11:9001]"), "{}", program.out());
+}

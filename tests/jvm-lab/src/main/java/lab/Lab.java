@@ -16,6 +16,7 @@ import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.lang.management.ManagementFactory;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -25,7 +26,7 @@ import java.util.concurrent.CountDownLatch;
 
 /** One scenario per run, named by the first argument; each prints what the test that started it looks for. */
 public final class Lab {
-  private static final int HOUR = 3_600_000;
+  static final int HOUR = 3_600_000;
 
   private Lab() {}
 
@@ -51,6 +52,9 @@ public final class Lab {
         break;
       case "registry-known":
         System.out.println("list " + addresses(balancer("go-sc-a", registry("127.0.0.99:1"))));
+        break;
+      case "registry":
+        Registry.run("go-sc-a", Arrays.copyOfRange(args, 1, args.length));
         break;
       case "registry-down":
         System.out.println("list " + addresses(balancer("go-sc-a", brokenRegistry())));
@@ -175,7 +179,7 @@ public final class Lab {
         config(service), new AvailabilityFilteringRule(), new DummyPing(), registry, null, new PollingServerListUpdater(HOUR, HOUR));
   }
 
-  private static DefaultClientConfigImpl config(String service) {
+  static DefaultClientConfigImpl config(String service) {
     DefaultClientConfigImpl config = new DefaultClientConfigImpl();
     config.loadProperties(service);
     config.set(CommonClientConfigKey.ServerListRefreshInterval, HOUR);
