@@ -181,7 +181,7 @@ fn what_is_wrong_with_the_start_is_said_with_its_remedy() {
         let mut program = Process::start(lab(&mut command, &["lab.Lab", "exit"]));
         ends_clean(&mut program);
         let err = program.err();
-        assert!(err.contains(remedy) && !err.contains("Exception:"), "{err}");
+        assert!(err.contains(remedy) && !err.contains("without it: java."), "{err}");
         assert!(program.out().starts_with("list []"), "{}", program.out());
     }
 }
