@@ -116,7 +116,7 @@ async fn chaos(delta: bool) {
     let relay = Relay::start(server.address()).await;
     let document = format!(
         "{{\"server\": \"http://{}\", \"keepalive_ms\": 200, \"keepalive_timeout_ms\": 300, \"connect_timeout_ms\": 500, \
-         \"first_response_timeout_ms\": 1000}}",
+         \"first_response_timeout_ms\": 1000, \"backoff_ms\": 100, \"backoff_max_ms\": 1000}}",
         relay.address()
     );
     let client = Arc::new(Client::open(Config::load(&Sources { document, ..Default::default() }).unwrap()).unwrap());

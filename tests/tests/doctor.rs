@@ -98,7 +98,7 @@ fn the_doctor_names_the_host_of_another_namespace_and_the_settings_that_reach_it
     let (steps, code) = doctor(&control_plane.url(), &["a"]);
     let (verdict, text, remedy) = step(&steps, "endpoints");
     assert_eq!((verdict.as_str(), code), ("wrong", Some(1)));
-    assert!(text.contains("a.shop.svc.cluster.local"), "the near host: {text}");
+    assert!(text.contains("a.shop is listed"), "the near host: {text}");
     assert!(remedy.contains("search_namespaces") && remedy.contains("proxyless services"), "{remedy}");
     assert_eq!(step(&doctor(&control_plane.url(), &["a.shop"]).0, "endpoints").0, "ok");
 }
@@ -146,7 +146,7 @@ async fn the_doctor_says_of_a_withheld_snapshot_that_all_names_must_be_asked_for
     });
     let (steps, code) = doctor_of(server, &["--set", "resource_timeout_ms=300", "--timeout", "2", TARGET]).await;
     playing.abort();
-    assert_eq!((step(&steps, "endpoints").0.as_str(), code), ("wrong", Some(1)));
+    assert_eq!((step(&steps, "endpoints").0.as_str(), code), ("odd", Some(0)));
     assert!(
         steps.iter().any(|step| step["found"].to_string().contains("until all names of its snapshot are asked for")),
         "{steps:#?}"
