@@ -177,6 +177,18 @@ mod tests {
         assert!(std::ptr::eq(list(&even).endpoints(), &*even.endpoints), "nothing to change, nothing copied");
     }
 
+    /// Nothing here measures time: a walk over all endpoints for each locality would take minutes.
+    #[test]
+    fn sixty_thousand_localities_share_as_their_weights_say() {
+        let count = 60_000;
+        let localities = (0..count).map(|index| Locality { weight: 1 + u32::from(index % 2 == 0), ..Default::default() }).collect();
+        let endpoints = (0..count).map(|index| Endpoint { locality: index, port: index, ..endpoint(1, 0, Health::Healthy, 1) });
+        let a = Arc::new(Assignment { endpoints: endpoints.collect(), localities, ..Default::default() });
+        let list = effective(&[Part { assignment: &a, share: 1, locality_weighted: true }]);
+        let weights: Vec<u32> = list.endpoints().iter().map(|endpoint| endpoint.weight).collect();
+        assert!(weights.len() == usize::from(count) && weights.chunks(2).all(|pair| pair == [2, 1]), "{:?}", &weights[..4]);
+    }
+
     #[test]
     fn localities_without_a_weight_in_the_level_in_use_keep_the_weights_of_their_endpoints() {
         let zone = |weight| Locality { weight, ..Default::default() };
